@@ -1,0 +1,17 @@
+//! What every layer stands on: time, secrets, message bodies, sizes, and who is at the other end of a connection.
+//!
+//! ```text
+//! clock   Timestamp, Clock        the only source of wall time
+//! secret  Secret                  bytes that never reach a log
+//! body    Body                    the one body type, and what is wrapped around it
+//! units   ByteSize, Ttl           numbers that carry their unit
+//! peer    Peer                    the other end of a client connection
+//! ```
+//!
+//! It must never know HTTP routes, tokens or configuration files.
+
+pub mod body;
+pub mod clock;
+pub mod peer;
+pub mod secret;
+pub mod units;

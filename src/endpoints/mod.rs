@@ -1,0 +1,1 @@
+//! What is not `/v2/`: the token endpoint and GitLab's own host.
