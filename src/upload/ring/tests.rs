@@ -20,7 +20,13 @@ fn names() -> (RepositoryName, UploadId) {
 }
 
 fn binding<'a>(names: &'a (RepositoryName, UploadId)) -> Binding<'a> {
-    Binding { site: "registry.example.com", issuer: "issuer", audience: "service", repository: &names.0, upload: &names.1 }
+    Binding {
+        site: "registry.example.com",
+        issuer: "issuer",
+        audience: "service",
+        repository: &names.0,
+        upload: &names.1,
+    }
 }
 
 #[test]
