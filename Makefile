@@ -27,8 +27,8 @@ test: parts ## every test, with real registries and clients, and a covering part
 	$(CARGO) test --workspace --locked
 
 .PHONY: matrix
-matrix: parts ## the whole matrix: every client, registry, path and renew, with and without Tidegate
-	TIDEGATE_MATRIX=full $(CARGO) test --locked --test matrix -- --nocapture
+matrix: parts ## the whole matrix, written into docs/matrix.md: every client, registry, path and renew, with and without Tidegate
+	$(CARGO) test --locked --test matrix -- --full --write docs/matrix.md
 
 .PHONY: lint
 lint: ## fmt, clippy, doc; deny where cargo-deny is installed
