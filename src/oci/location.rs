@@ -82,10 +82,11 @@ impl BlobPushLocation {
     }
 }
 
-/// The path of an absolute or path-absolute URI; none for `//host/…`, other schemes and relative paths.
+/// The path of an absolute or path-absolute URI; none for other schemes and relative paths. What begins `//host/`
+/// comes back whole, and is no upload's path.
 fn path_of(uri: &str) -> Option<&str> {
     if uri.starts_with('/') {
-        return (!uri.starts_with("//")).then_some(uri);
+        return Some(uri);
     }
     let (scheme, rest) = uri.split_once("://")?;
     let known = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
@@ -132,7 +133,7 @@ pub fn take_ticket(query: Option<&str>) -> Result<Taken<'_>, Repeated> {
     // The separator before it goes with it, for that is the one that was put there; at the start, the one behind it.
     let before = start.checked_sub(1).and_then(|end| query.get(..end));
     let query = match (before, query.get(end..).unwrap_or_default()) {
-        (None, "") => None,
+        // Nothing behind it either: nothing is left.
         (None, after) => after.get(1..).map(Cow::Borrowed),
         (Some(before), "") => Some(Cow::Borrowed(before)),
         (Some(before), after) => Some(Cow::Owned([before, after].concat())),

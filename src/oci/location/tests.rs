@@ -61,6 +61,7 @@ fn a_location_that_leads_elsewhere_is_foreign() {
         "/v2/g/p/blobs/sha256:aa",
         "/v2/g/p/blobs/uploads/u-1\r\nX: y",
         "/v2/g/p/blobs/uploads/u-1?a b",
+        "/v2/g/p/blobs/uploads/u-1?a\\b",
         "/v2/g/p/blobs/uploads/u-1?a\0",
         "/v2/g/p/blobs/uploads/u-1?\u{e4}",
         "/v2/g/p/blobs/uploads/u-1?_tidegate=planted",
