@@ -50,6 +50,8 @@ fn a_location_that_leads_elsewhere_is_foreign() {
         "/v2/o/q/blobs/uploads/u-1",
         "/v2/g/p/x/blobs/uploads/u-1",
         "/v2/g/px/blobs/uploads/u-1",
+        "/v2/g/pg/p/blobs/uploads/u-1",
+        "/v2//blobs/uploads/u-1",
         "/v2/g/p/blobs/uploads/",
         "/v2/g/p/blobs/uploads",
         "/v2/g/p/blobs/uploads/u/1",
