@@ -59,12 +59,6 @@ pub struct Site {
 }
 
 impl Site {
-    /// The Host the registry is shown, where it is not the client's.
-    #[must_use]
-    pub fn host_header(&self) -> Option<&HeaderValue> {
-        self.host.as_ref()
-    }
-
     /// The realm of challenges: the file's, else the token path on the host that was asked.
     #[must_use]
     pub fn realm(&self, client: &ClientOrigin) -> String {
