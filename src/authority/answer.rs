@@ -67,9 +67,6 @@ pub enum Unreachable {
     /// No connection.
     #[error("no connection to the authority")]
     Connect,
-    /// The connection's TLS failed.
-    #[error("TLS to the authority failed")]
-    Tls,
     /// The exchange broke off.
     #[error("the authority broke off")]
     Broken,

@@ -50,7 +50,8 @@ fn the_oauth2_form_changes_nothing_but_the_name() {
 
 #[test]
 fn the_announced_life_is_the_true_one_less_the_margin() {
-    let table = [(300, Some(270)), (91, Some(61)), (90, Some(60)), (75, Some(60)), (60, Some(60)), (59, None), (0, None)];
+    let table =
+        [(300, Some(270)), (91, Some(61)), (90, Some(60)), (75, Some(60)), (60, Some(60)), (59, None), (0, None)];
     for (remaining, expected) in table {
         assert_eq!(announced(remaining, Renew::Resign), expected, "{remaining} s left");
     }
