@@ -81,7 +81,8 @@ impl Inner {
     }
 
     async fn handle(&self, request: Request<Body>) -> Response<Body> {
-        let (Some(peer), Some(record)) = (request.extensions().get::<Peer>(), request.extensions().get::<Record>()) else {
+        let (Some(peer), Some(record)) = (request.extensions().get::<Peer>(), request.extensions().get::<Record>())
+        else {
             return plain(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown, "a request without a connection");
         };
         let (client, record) = (ClientOrigin::of(&request, peer, &self.trusted), record.clone());
@@ -122,9 +123,9 @@ impl Doors {
 }
 
 fn is_registry(path: &str) -> bool {
-    ["/v2", "/gitlab/v1"].iter().any(|base| {
-        path.strip_prefix(base).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    })
+    ["/v2", "/gitlab/v1"]
+        .iter()
+        .any(|base| path.strip_prefix(base).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
 }
 
 /// `/v2/<group>/dependency_proxy/…`

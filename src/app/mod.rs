@@ -29,10 +29,10 @@ use crate::telemetry::metrics::Metrics;
 use crate::token::minter::Minter;
 use crate::token::verifier::Verifier;
 use crate::upload::ring::TicketRing;
+use crate::upstream;
 use crate::upstream::connector::Connector;
 use crate::upstream::origins::Origins;
 use crate::upstream::registry::Registry;
-use crate::upstream::{self};
 
 pub mod dispatch;
 pub mod serve;
@@ -67,6 +67,9 @@ pub enum Error {
     /// The admin listener.
     #[error("the admin listener: {0}")]
     Admin(#[source] std::io::Error),
+    /// The signals that end the process.
+    #[error("signals cannot be waited for: {0}")]
+    Signals(#[source] std::io::Error),
 }
 
 /// What all cores share.
@@ -145,7 +148,8 @@ impl Shared {
             cache: settings.tokens.cache,
             services,
         };
-        let sites = settings.sites.into_iter().filter_map(|site| ground.part(site).transpose()).collect::<Result<_, _>>()?;
+        let sites =
+            settings.sites.into_iter().filter_map(|site| ground.part(site).transpose()).collect::<Result<_, _>>()?;
         Ok(Self { sites, trusted: settings.trusted_proxies })
     }
 
@@ -156,9 +160,10 @@ impl Shared {
             site: Arc::clone(&part.site),
             token_path: part.token_path.clone(),
             tokens: TokenEndpoint::new(Arc::clone(&part.site.tokens), part.site.renew),
-            registry: part.registry.as_ref().map(|(connector, settings, origins)| {
-                Registry::new(connector.clone(), settings, Arc::clone(origins))
-            }),
+            registry: part
+                .registry
+                .as_ref()
+                .map(|(connector, settings, origins)| Registry::new(connector.clone(), settings, Arc::clone(origins))),
             proxy: part.proxy.as_ref().and_then(|proxied| Proxy::new(proxied.connector.clone(), &proxied.settings)),
         });
         Dispatch::new(doors.collect(), self.trusted.clone())
@@ -172,9 +177,10 @@ impl Ground {
         let token_path = token_path(&settings).to_owned();
         let named = |source| Error::Upstream { site: settings.host.clone(), source };
         let registry = settings.registry;
-        let (response, idle) = registry
-            .as_ref()
-            .map_or((std::time::Duration::ZERO, std::time::Duration::ZERO), |registry| (registry.upstream.response, registry.upstream.idle));
+        let (response, idle) =
+            registry.as_ref().map_or((std::time::Duration::ZERO, std::time::Duration::ZERO), |registry| {
+                (registry.upstream.response, registry.upstream.idle)
+            });
         let ttl = self.minter.as_ref().map_or(std::time::Duration::from_secs(60), Minter::ttl);
         let site = Arc::new(Site {
             name: Arc::from(settings.host.as_str()),
