@@ -178,17 +178,11 @@ pub struct Passage<'a> {
 }
 
 /// Hears the authority before a lapsed token goes on with its own upload.
-async fn confirm(
-    site: &Site,
-    route: &Route,
-    extension: Extension,
-    token: &Secret,
-) -> Result<Permit, Stop> {
+async fn confirm(site: &Site, route: &Route, extension: Extension, token: &Secret) -> Result<Permit, Stop> {
     let now = site.clock.now();
     let (lapsed, ticket) = (extension.token(), extension.ticket());
     let Some(repository) = &route.repository else { return Err(Stop::Refused(Refusal::Ticket, route.needed.clone())) };
-    let standing =
-        site.tokens.reverify(token.expose(), lapsed, repository, ticket.verified, ticket.opened, now).await;
+    let standing = site.tokens.reverify(token.expose(), lapsed, repository, ticket.verified, ticket.opened, now).await;
     let word = match standing {
         Standing::Confirmed { at } => Word::Confirmed(at),
         Standing::StillFresh => Word::Confirmed(ticket.verified),

@@ -163,7 +163,8 @@ fn check_redirect(passage: &Passage<'_>, status: StatusCode, response: &Response
         return if location.path().starts_with("//") { Err(Stop::Location) } else { Ok(()) };
     };
     let own = |host: &Authority| {
-        client.host.as_ref() == Some(host) || site.host.as_ref().is_some_and(|own| own.as_bytes() == host.as_str().as_bytes())
+        client.host.as_ref() == Some(host)
+            || site.host.as_ref().is_some_and(|own| own.as_bytes() == host.as_str().as_bytes())
     };
     let storage = route.kind == RouteKind::Blob && status == StatusCode::TEMPORARY_REDIRECT;
     let allowed = match &site.redirects {

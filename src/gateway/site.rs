@@ -10,7 +10,7 @@ use super::renew::MintedTokens;
 use super::uploads::Uploads;
 use super::{Redirects, SiteSettings};
 use crate::base::clock::Clock;
-use crate::issuance::TokenService;
+use crate::issuance::service::TokenService;
 use crate::policy::{PushSettings, Renew};
 use crate::telemetry::metrics::Metrics;
 use crate::token::minter::Minter;

@@ -12,6 +12,7 @@
 pub mod cache;
 pub mod credentials;
 pub mod flight;
+pub mod issued;
 pub mod key;
 pub mod renewal;
 pub mod repair;
