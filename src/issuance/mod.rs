@@ -18,6 +18,8 @@ pub mod renewal;
 pub mod repair;
 pub mod revocation;
 pub mod service;
+#[cfg(test)]
+pub(crate) mod testing;
 
 /// `[tokens]`
 #[derive(Clone, Debug)]
