@@ -18,6 +18,7 @@ use crate::base::clock::Clock;
 use crate::config::{self, Settings};
 
 mod check;
+mod demo;
 mod serve;
 mod version;
 
@@ -56,6 +57,8 @@ enum Verb {
     Serve(ConfigArgs),
     /// Read a configuration and all files it names, and tell every mistake
     Check(ConfigArgs),
+    /// Show a push fail without Tidegate and pass with it, on this machine; under three minutes
+    Demo(demo::DemoArgs),
     /// Print name, version and, where it is known, the commit
     Version,
 }
@@ -88,6 +91,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let ended = match arguments.verb {
         Verb::Serve(arguments) => serve::run(&arguments),
         Verb::Check(arguments) => check::run(&arguments.config),
+        Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Version => version::run(),
     };
     match ended {
