@@ -127,7 +127,12 @@ impl Protocols {
     }
 
     /// Everything before the first request.
-    async fn establish(&self, stream: std::net::TcpStream, peer: SocketAddr, mut slot: Slot) -> io::Result<Established> {
+    async fn establish(
+        &self,
+        stream: std::net::TcpStream,
+        peer: SocketAddr,
+        mut slot: Slot,
+    ) -> io::Result<Established> {
         let stream = TcpStream::from_std(stream)?;
         let local = stream.local_addr()?;
         let (stream, address) = if proxy_protocol::is_expected(&self.settings.proxy_protocol, peer.ip()) {
@@ -282,6 +287,3 @@ where
         self.graceful_shutdown();
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -70,9 +70,7 @@ where
 
     let unread = (!body.is_end_stream()).then(|| Unread::new(observer.refused, Arc::clone(&observer.metrics)));
     let body = match &unread {
-        Some(unread) => {
-            Body::wrap(Inbound::new(body, observer.inbound, record.clone(), unread.clone(), busy.clone()))
-        }
+        Some(unread) => Body::wrap(Inbound::new(body, observer.inbound, record.clone(), unread.clone(), busy.clone())),
         None => body,
     };
     let head_only = head.method == Method::HEAD;
