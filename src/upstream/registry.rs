@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 
 use super::client::{Client, address};
 use super::connector::Connector;
@@ -24,8 +24,10 @@ pub struct Registry {
 /// A request for a registry, without its body.
 #[derive(Debug)]
 pub struct Outbound {
-    /// Method and headers, already cleaned; no Authorization.
-    pub head: http::request::Parts,
+    /// The method.
+    pub method: Method,
+    /// The headers, already cleaned; no Authorization.
+    pub headers: HeaderMap,
     /// Raw path and query.
     pub target: String,
     /// The token the registry is shown.
@@ -98,9 +100,9 @@ impl Registry {
 
 fn request(origin: &Origin, outbound: &Outbound, body: Body) -> Result<Request<Body>, Error> {
     let mut request = Request::new(body);
-    *request.method_mut() = outbound.head.method.clone();
+    *request.method_mut() = outbound.method.clone();
     *request.uri_mut() = address(&origin.url, &outbound.target)?;
-    request.headers_mut().clone_from(&outbound.head.headers);
+    request.headers_mut().clone_from(&outbound.headers);
     let mut bearer = b"Bearer ".to_vec();
     bearer.extend_from_slice(outbound.token.expose());
     let mut bearer = HeaderValue::from_maybe_shared(bytes::Bytes::from(bearer))

@@ -179,6 +179,9 @@ fn paths_that_two_readers_could_read_differently_are_refused() {
         "/gitlab/v1/../../v2/g/tags/list",
         "/gitlab/v1/%2e%2e/x/",
         "/gitlab/v1//",
+        "/gitlab/v1/..\\..\\x/",
+        "/gitlab/v1/x;y/",
+        "/gitlab/v1/x\u{1}/",
         "/gitlab/../v2/",
     ] {
         let read = Route::classify(&Method::GET, path, None);
