@@ -18,6 +18,7 @@ use crate::base::clock::Clock;
 use crate::config::{self, Settings};
 
 mod check;
+mod serve;
 mod version;
 
 /// How a verb ended.
@@ -51,6 +52,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Serve until SIGTERM
+    Serve(ConfigArgs),
     /// Read a configuration and all files it names, and tell every mistake
     Check(ConfigArgs),
     /// Print name, version and, where it is known, the commit
@@ -83,6 +86,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         }
     };
     let ended = match arguments.verb {
+        Verb::Serve(arguments) => serve::run(&arguments),
         Verb::Check(arguments) => check::run(&arguments.config),
         Verb::Version => version::run(),
     };
@@ -99,7 +103,6 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
 ///
 /// # Errors
 /// [`Exit::Wrong`] for a file that is wrong, [`Exit::CouldNotRun`] for one that cannot be read.
-#[expect(dead_code, reason = "for the verbs that run on a configuration, of which none is here yet")]
 pub(crate) fn load(path: &Path) -> Result<Settings, Exit> {
     config::load(path, Clock::System.now()).map_err(|error| match error {
         config::Error::Wrong(problems) => {
