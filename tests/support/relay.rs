@@ -1,0 +1,94 @@
+//! A slow line: a TCP relay that lets each connection send so many bytes a second and receive as many as it can.
+//!
+//! It knows no HTTP and no TLS. What it slows is what makes a push long; what it must never do is hold more than a few
+//! kilobytes back, or the far side would see a burst where there was a trickle.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+
+const CHUNK: usize = 16 * 1024;
+
+/// A running relay; ends when dropped.
+#[derive(Debug)]
+pub(crate) struct Relay {
+    address: SocketAddr,
+    accepting: JoinHandle<()>,
+}
+
+/// A relay's ear before it is told where to lead: others must know its address first, to write it into their configuration.
+#[derive(Debug)]
+pub(crate) struct Ear(TcpListener, SocketAddr);
+
+impl Ear {
+    /// Listens on a free port of 127.0.0.1.
+    pub(crate) async fn open() -> Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        Ok(Self(listener, address))
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.1
+    }
+
+    /// Relays every connection to `target` at `rate` bytes a second towards it.
+    pub(crate) fn lead_to(self, target: SocketAddr, rate: f64) -> Relay {
+        let Self(listener, address) = self;
+        let accepting = tokio::spawn(async move {
+            // An accept error (no descriptors left, a connection gone already) concerns one client, who will see it.
+            loop {
+                if let Ok((client, _)) = listener.accept().await {
+                    tokio::spawn(serve(client, target, rate));
+                }
+            }
+        });
+        Relay { address, accepting }
+    }
+}
+
+impl Relay {
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+/// Either side's end is passed on in its direction; an error of either ends both at once, as a cut line does.
+async fn serve(client: TcpStream, target: SocketAddr, rate: f64) {
+    let Ok(server) = TcpStream::connect(target).await else { return };
+    let (mut from_server, to_server) = server.into_split();
+    let (from_client, mut to_client) = client.into_split();
+    let down = async {
+        copy(&mut from_server, &mut to_client).await?;
+        to_client.shutdown().await
+    };
+    let _cut = tokio::try_join!(trickle(from_client, to_server, rate), down);
+}
+
+async fn trickle(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, rate: f64) -> std::io::Result<()> {
+    let mut buffer = vec![0; CHUNK];
+    let mut next = Instant::now();
+    loop {
+        let read = from.read(&mut buffer).await?;
+        if read == 0 {
+            return to.shutdown().await;
+        }
+        to.write_all(buffer.get(..read).unwrap_or_default()).await?;
+        // An idle line saves up no credit: the next chunk is counted from now.
+        let cost = Duration::from_secs_f64(f64::from(u32::try_from(read).unwrap_or(u32::MAX)) / rate);
+        next = next.max(Instant::now()) + cost;
+        sleep_until(next).await;
+    }
+}
