@@ -105,7 +105,7 @@ pub(crate) struct Recipe {
     /// Bytes a second and connection, towards the registry.
     pub(crate) rate: f64,
     pub(crate) life: Life,
-    /// After which a push is called hung; the engine alone tries five times.
+    /// After which a push is called hung; regctl alone tries for eight minutes before it gives up.
     pub(crate) deadline: Duration,
 }
 
@@ -113,7 +113,7 @@ impl Recipe {
     /// Clients take any token to live a minute at least. A push has to outlast that as well as the token, or even its last
     /// request would come with the dead one and it would fail on the best of lines.
     pub(crate) const SLOW: Self =
-        Self { mib: 42, rate: 600_000.0, life: Life::DiesOnCue(20), deadline: Duration::from_secs(480) };
+        Self { mib: 42, rate: 600_000.0, life: Life::DiesOnCue(20), deadline: Duration::from_secs(900) };
 
     /// Clients that read `expires_in` know that the token dies and renew in time, so that a push only has to outlast the
     /// token. The others ask again when they are refused.

@@ -20,6 +20,8 @@ pub(crate) struct Proof {
     /// Secrets found where none may be: a description, never the secret.
     pub(crate) leaks: Vec<String>,
     pub(crate) log_bytes: usize,
+    /// How many tickets were seen on the line, and so looked for.
+    pub(crate) tickets: usize,
 }
 
 /// Secrets that were planted.
@@ -46,6 +48,11 @@ impl Canaries {
         for (what, part) in ["header", "claims", "signature"].into_iter().zip(token.split('.')).skip(1) {
             self.secrets.push((format!("{what} of a token"), part.to_owned()));
         }
+    }
+
+    /// Remembers a ticket.
+    pub(crate) fn ticket(&mut self, ticket: &str) {
+        self.secrets.push(("a ticket".to_owned(), ticket.to_owned()));
     }
 
     /// What of them, or of the parameters that carry secrets in Locations, stands in any of the texts.

@@ -220,6 +220,8 @@ impl Stage {
         for issued in parts.authority.issued() {
             parts.canaries.token(&issued.token);
         }
+        let tickets = parts.relay.overheard();
+        tickets.iter().for_each(|ticket| parts.canaries.ticket(ticket));
         let gate = self.yard.gate_back_address();
         let (seen, allowed) = match (&parts.spool, combination.hop) {
             (Some(spool), Hop::Behind) => {
@@ -231,14 +233,20 @@ impl Stage {
             }
             _ => (parts.registry.peers()?, gate),
         };
+        let log_bytes = log.len();
+        // The search takes seconds, and this thread is the line that other pushes go over.
+        let (canaries, counted) = (parts.canaries, metrics.clone());
+        let leaks =
+            tokio::task::spawn_blocking(move || canaries.leaks_in(&[("log", &log), ("metrics", &counted)])).await?;
         Ok(Some(Proof {
             robbed: robbed(&parts.authority.received(), self.yard.gate_address()),
             rescues: counter(&metrics, "tidegate_rescues_total"),
             uploads_rescued: counter(&metrics, "tidegate_uploads_rescued_total"),
             strangers: seen.iter().copied().filter(|peer| *peer != allowed).collect(),
             asked: !seen.is_empty(),
-            leaks: parts.canaries.leaks_in(&[("log", &log), ("metrics", &metrics)]),
-            log_bytes: log.len(),
+            leaks,
+            log_bytes,
+            tickets: tickets.len(),
         }))
     }
 }

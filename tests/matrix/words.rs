@@ -19,20 +19,28 @@ pub(crate) fn of_registry(log: &str, repository: &str) -> String {
     line.and_then(|line| line.split_once("msg=\"")?.1.split('"').next()).map(shorten).unwrap_or_default()
 }
 
-/// One line, secrets and addresses out, not too long.
+/// One line, without secrets, without what differs from run to run, not too long.
 fn shorten(line: &str) -> String {
-    let words: Vec<String> = line.split_whitespace().map(strip_query).collect();
-    let mut text = words.join(" ");
+    let line = line.split_once("msg=\"").map_or(line, |(_, message)| message.trim_end_matches('"')).replace("\\n", " ");
+    let mut text = line.split_whitespace().map(calm).collect::<Vec<_>>().join(" ");
     if text.chars().count() > LONGEST {
         text = text.chars().take(LONGEST - 1).collect::<String>() + "…";
     }
     text
 }
 
-/// Upload URLs carry the upload's state, which is long and says nothing.
-fn strip_query(word: &str) -> String {
-    match word.split_once("?") {
-        Some((path, _)) if path.contains("/v2/") => format!("{path}?…"),
-        _ => word.to_owned(),
+/// Upload URLs carry the upload's state, digests and ports are of this run only, and none of them says why.
+fn calm(word: &str) -> String {
+    if let Some((before, _)) = word.split_once("sha256:") {
+        return format!("{before}sha256:…");
+    }
+    if let Some((path, _)) = word.split_once("/blobs/uploads/") {
+        return calm(&format!("{path}/blobs/uploads…"));
+    }
+    match word.split_once("127.0.0.1:") {
+        Some((before, after)) => {
+            format!("{before}127.0.0.1{}", calm(after.trim_start_matches(|c: char| c.is_ascii_digit())))
+        }
+        None => word.to_owned(),
     }
 }
