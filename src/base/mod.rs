@@ -4,7 +4,10 @@
 //! clock   Timestamp, Clock        the only source of wall time
 //! secret  Secret                  bytes that never reach a log
 //! body    Body                    the one body type, and what is wrapped around it
+//! lease   Lease                   a request body that can be taken back
+//! io      WriteIdle               a connection that ends when nobody reads it
 //! units   ByteSize, Ttl           numbers that carry their unit
+//! drain   Draining                whether this process is leaving
 //! peer    Peer                    the other end of a client connection
 //! ```
 //!
@@ -12,6 +15,9 @@
 
 pub mod body;
 pub mod clock;
+pub mod drain;
+pub mod io;
+pub mod lease;
 pub mod peer;
 pub mod secret;
 pub mod units;

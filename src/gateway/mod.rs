@@ -1,6 +1,41 @@
-//! The way of a `/v2/` request, phase by phase.
+//! The way of a `/v2/` request, phase by phase, in one function.
+//!
+//! ```text
+//! 1 classify      oci::route ── what is asked for, the access that takes        ─▶ 400 404 405
+//! 2 authenticate  authenticate ── Missing | Refused | Living | Lapsed
+//! 3 recall        uploads ── the ticket, taken out of the query and opened      ─▶ 400
+//! 4 decide        policy ── Permit | Extend, which asks the authority | Refuse  ─▶ 401 503
+//! 5 renew         renew ── the token the registry is shown                      ─▶ 401 503
+//! 6 forward       upstream::registry::send(&Permit, …)                          ─▶ 502 503 504
+//! 7 relay         relay ── Location and ticket, redirects, the body as it comes ─▶ 502
+//! ```
+//!
+//! Nothing under `/v2` is buffered beyond one window per direction. It must never read a body before the request is
+//! permitted, never send a request without a `Permit`, and never put a token, a ticket or a `_state` into a log.
 
+use http::{Method, Request, Response};
+
+use crate::base::body::Body;
+use crate::base::lease::Lease;
+use crate::oci::route::{Route, RouteKind};
 use crate::policy::Renew;
+use crate::policy::decide::{Decision, Extension, Question, Refusal, Word, decide};
+use crate::policy::permit::Permit;
+use crate::telemetry::outcome::Record;
+use crate::upstream::registry::{Outbound, Registry};
+
+pub mod authenticate;
+pub mod clients;
+pub mod headers;
+pub mod relay;
+pub mod renew;
+pub mod respond;
+pub mod site;
+pub mod uploads;
+
+use headers::ClientOrigin;
+use respond::Stop;
+use site::Site;
 
 /// Where a registry's 307 of a blob may lead.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,4 +74,104 @@ pub struct RegistrySettings {
     pub host: Option<http::HeaderValue>,
     /// Where a 307 may lead.
     pub redirects: Redirects,
+}
+
+/// Takes a request to the registry and its answer back.
+///
+/// # Cancel safety
+/// Dropping the future closes the connection to the registry, which never sees a complete body.
+pub async fn handle(
+    site: &Site,
+    registry: &Registry,
+    client: &ClientOrigin,
+    record: &Record,
+    request: Request<Body>,
+) -> Response<Body> {
+    let agent = request.headers().get(http::header::USER_AGENT).cloned();
+    match pass(site, registry, client, record, request).await {
+        Ok(response) => response,
+        Err(stop) => respond::stop(&stop, site, client, record, agent.as_ref()),
+    }
+}
+
+async fn pass(
+    site: &Site,
+    registry: &Registry,
+    client: &ClientOrigin,
+    record: &Record,
+    request: Request<Body>,
+) -> Result<Response<Body>, Stop> {
+    let (mut head, body) = request.into_parts();
+    let now = site.clock.now();
+
+    // 1 classify
+    let route = Route::classify(&head.method, head.uri.path(), head.uri.query()).map_err(Stop::Route)?;
+    record.with(|outcome| {
+        outcome.route = route.kind;
+        outcome.repository.clone_from(&route.repository);
+        outcome.upload.clone_from(&route.upload);
+    });
+    if route.kind == RouteKind::UploadOpen && head.method == Method::POST && site.drain.is_draining() {
+        return Err(Stop::Draining);
+    }
+
+    // 2 authenticate
+    let presented = site.authenticator.evidence(&head.headers, now);
+    head.headers.remove(http::header::AUTHORIZATION);
+    presented.note(record, now);
+
+    // 3 recall
+    let recalled = uploads::recall(site, &route, head.uri.path(), head.uri.query())?;
+
+    // 4 decide
+    let token = presented.token;
+    let question = Question {
+        method: &head.method,
+        route: &route,
+        evidence: presented.evidence,
+        ticket: recalled.ticket,
+        renew: site.renew,
+        now,
+    };
+    let permit = match decide(question) {
+        Decision::Permit(permit) => permit,
+        Decision::Extend(extension) => confirm(site, &route, extension, &token).await?,
+        Decision::Refuse(refusal) => return Err(Stop::Refused(refusal, route.needed)),
+    };
+
+    // 5 renew
+    let token = renew::registry_token(site, &permit, &route, token, !http_body::Body::is_end_stream(&body)).await?;
+
+    // 6 forward
+    let lease = Lease::new(body);
+    let rescue = permit.is_rescue();
+    headers::clean_request(&mut head.headers, client, site.host_header());
+    head.headers.insert("x-request-id", record.with(|outcome| outcome.request_id.clone()));
+    let outbound = Outbound { method: head.method, headers: head.headers, target: recalled.target, token };
+    if rescue {
+        site.uploads.rescued(record, &route, site.renew);
+    }
+    let answered = relay::exchange(site, registry, record, &permit, &outbound, &lease).await?;
+
+    // 7 relay
+    relay::answer(site, client, record, &permit, &route, &outbound.method, answered, lease)
+}
+
+/// Hears the authority before a lapsed token goes on with its own upload.
+async fn confirm(
+    site: &Site,
+    route: &Route,
+    extension: Extension,
+    token: &crate::base::secret::Secret,
+) -> Result<Permit, Stop> {
+    let word = match &route.repository {
+        Some(repository) => site.tokens.vouch(token, extension.token(), repository, extension.ticket().opened).await,
+        None => Word::Revoked,
+    };
+    let now = site.clock.now();
+    // `exchange` has nothing to show the registry without the credential.
+    if word == Word::NoCredential && site.renew == Renew::Exchange {
+        return Err(Stop::Refused(Refusal::Unverified, route.needed.clone()));
+    }
+    extension.confirm(word, &site.push, now).map_err(|refusal| Stop::Refused(refusal, route.needed.clone()))
 }

@@ -1,10 +1,23 @@
 //! The `Authorization` header (RFC 9110 §11.6.2): Basic (RFC 7617) or Bearer (RFC 6750 §2.1).
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
+use zeroize::Zeroizing;
 
 use crate::base::secret::Secret;
 
 /// What an Authorization header holds.
+///
+/// ```
+/// use tidegate::base::secret::Secret;
+/// use tidegate::oci::credentials::Credentials;
+///
+/// let header = Credentials::basic("jane", "s3cret:").unwrap();
+/// assert!(header.is_sensitive());
+/// let password = Secret::new(b"s3cret:".to_vec());
+/// assert_eq!(Credentials::parse(&header), Credentials::Basic { user: "jane".to_owned(), password });
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credentials {
     /// User and password.
@@ -22,17 +35,70 @@ pub enum Credentials {
 
 impl Credentials {
     /// Reads a header value. Never fails: what is not understood is [`Credentials::Other`].
+    ///
+    /// Exactly one space stands between scheme and credentials, as the registries demand. Any visible text is a
+    /// Bearer token: whether it is one is the verifier's to say, and its answer to the client is another one
+    /// (`invalid_token`) than to a request without a token.
     #[must_use]
-    pub fn parse(_value: &HeaderValue) -> Self {
-        todo!()
+    pub fn parse(value: &HeaderValue) -> Self {
+        let Some((scheme, credentials)) = value.to_str().ok().and_then(|text| text.split_once(' ')) else {
+            return Self::Other;
+        };
+        if credentials.is_empty() || !credentials.bytes().all(|byte| byte.is_ascii_graphic()) {
+            Self::Other
+        } else if scheme.eq_ignore_ascii_case("bearer") {
+            Self::Bearer(Secret::new(credentials.as_bytes().to_vec()))
+        } else if scheme.eq_ignore_ascii_case("basic") {
+            user_and_password(credentials).unwrap_or(Self::Other)
+        } else {
+            Self::Other
+        }
     }
 
     /// `Authorization: Basic …` for these; marked sensitive.
     ///
     /// # Errors
-    /// `None` when the user holds a colon (RFC 7617 §2).
+    /// `None` when the user holds a colon, or either a control character (RFC 7617 §2).
     #[must_use]
-    pub fn basic(_user: &str, _password: &str) -> Option<HeaderValue> {
-        todo!()
+    pub fn basic(user: &str, password: &str) -> Option<HeaderValue> {
+        if user.contains(':') || user.chars().chain(password.chars()).any(char::is_control) {
+            return None;
+        }
+        let mut pair = Zeroizing::new(Vec::with_capacity(user.len().saturating_add(password.len()).saturating_add(1)));
+        pair.extend_from_slice(user.as_bytes());
+        pair.push(b':');
+        pair.extend_from_slice(password.as_bytes());
+        sensitive("Basic ", Zeroizing::new(STANDARD.encode(&*pair)).as_bytes())
+    }
+
+    /// `Authorization: Bearer …` for this token; marked sensitive.
+    ///
+    /// # Errors
+    /// `None` when the token is empty or holds anything but visible ASCII characters.
+    #[must_use]
+    pub fn bearer(token: &Secret) -> Option<HeaderValue> {
+        let token = token.expose();
+        let visible = !token.is_empty() && token.iter().all(u8::is_ascii_graphic);
+        visible.then(|| sensitive("Bearer ", token)).flatten()
     }
 }
+
+/// Splits at the first colon: a password may hold more of them, a user none (RFC 7617 §2). A control character in
+/// a user has no meaning but to confuse whoever reads it in a log.
+fn user_and_password(token68: &str) -> Option<Credentials> {
+    let pair = Zeroizing::new(STANDARD.decode(token68).ok()?);
+    let mut parts = pair.splitn(2, |byte| *byte == b':');
+    let user = std::str::from_utf8(parts.next()?).ok()?;
+    let password = Secret::new(parts.next()?.to_vec());
+    (!user.chars().any(char::is_control)).then(|| Credentials::Basic { user: user.to_owned(), password })
+}
+
+fn sensitive(scheme: &str, credentials: &[u8]) -> Option<HeaderValue> {
+    let text = Zeroizing::new([scheme.as_bytes(), credentials].concat());
+    let mut value = HeaderValue::from_bytes(&text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! The `Location` of an upload: made path-absolute on our own origin, with a ticket put in and taken out byte-exactly.
 
+use std::borrow::Cow;
+
 use super::name::{RepositoryName, UploadId};
 
 /// The query parameter that carries a sealed ticket.
@@ -14,6 +16,20 @@ pub enum LocationError {
 }
 
 /// A registry's upload Location, reduced to what stays: raw path and raw query, no scheme, no authority, no fragment.
+///
+/// ```
+/// use tidegate::oci::location::{BlobPushLocation, take_ticket};
+/// use tidegate::oci::name::RepositoryName;
+///
+/// let name = RepositoryName::parse("g/p").unwrap();
+/// let location = BlobPushLocation::parse("http://reg-1:5000/v2/g/p/blobs/uploads/u1?_state=x%3D", &name).unwrap();
+/// let sent = location.with_ticket(Some("AbC"));
+/// assert_eq!(sent, "/v2/g/p/blobs/uploads/u1?_state=x%3D&_tidegate=AbC");
+///
+/// let taken = take_ticket(Some("_state=x%3D&_tidegate=AbC&digest=sha256:aa")).unwrap();
+/// assert_eq!(taken.query.as_deref(), Some("_state=x%3D&digest=sha256:aa"));
+/// assert_eq!(taken.ticket, Some("AbC"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlobPushLocation {
     /// `/v2/<name>/blobs/uploads/<id>`, raw.
@@ -25,26 +41,64 @@ pub struct BlobPushLocation {
 }
 
 impl BlobPushLocation {
-    /// Reads an absolute or path-absolute Location and checks that it names an upload of `repository`.
+    /// Reads an absolute (`http`, `https`) or path-absolute Location and checks that it names an upload of
+    /// `repository`, byte for byte. Which host an absolute one names is of no account: registries build it from
+    /// headers, and the upload goes on at the origin that answered. A fragment is dropped, an empty query too.
     ///
     /// # Errors
-    /// [`LocationError::Foreign`].
-    pub fn parse(_location: &str, _repository: &RepositoryName) -> Result<Self, LocationError> {
-        todo!()
+    /// [`LocationError::Foreign`], also for a Location that already holds a ticket: it would come back twice.
+    pub fn parse(location: &str, repository: &RepositoryName) -> Result<Self, LocationError> {
+        Self::read(location, repository).ok_or(LocationError::Foreign)
     }
 
-    /// The Location to send, with `_tidegate=<ticket>` as last parameter when there is one.
-    #[must_use]
-    pub fn with_ticket(&self, _ticket: Option<&str>) -> String {
-        todo!()
+    fn read(location: &str, repository: &RepositoryName) -> Option<Self> {
+        // A URI is visible ASCII (RFC 3986 §2); browsers and some clients read `\` as `/`.
+        if !location.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\') {
+            return None;
+        }
+        let location = location.split_once('#').map_or(location, |(kept, _fragment)| kept);
+        let (path, query) = location.split_once('?').map_or((location, None), |(path, query)| (path, Some(query)));
+        let path = path_of(path)?;
+        let rest = path.strip_prefix("/v2/")?.strip_prefix(repository.as_str())?;
+        let upload = UploadId::parse(rest.strip_prefix("/blobs/uploads/")?).ok()?;
+        let query = query.filter(|query| !query.is_empty());
+        if query.is_some_and(|query| query.split('&').any(|pair| ticket_of(pair).is_some())) {
+            return None;
+        }
+        Some(Self { path: path.to_owned(), query: query.map(str::to_owned), upload })
     }
+
+    /// The Location to send, with `_tidegate=<ticket>` as last parameter when there is one. A ticket is base64url
+    /// (RFC 4648 §5) without padding: whoever sorts or re-encodes the query leaves it as it is.
+    #[must_use]
+    pub fn with_ticket(&self, ticket: Option<&str>) -> String {
+        let mut location = self.path.clone();
+        let parameter = ticket.map(|ticket| format!("{TICKET_PARAMETER}={ticket}"));
+        for (part, separator) in self.query.iter().chain(&parameter).zip(['?', '&']) {
+            location.push(separator);
+            location.push_str(part);
+        }
+        location
+    }
+}
+
+/// The path of an absolute or path-absolute URI; none for other schemes and relative paths. What begins `//host/`
+/// comes back whole, and is no upload's path.
+fn path_of(uri: &str) -> Option<&str> {
+    if uri.starts_with('/') {
+        return Some(uri);
+    }
+    let (scheme, rest) = uri.split_once("://")?;
+    let known = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+    let slash = rest.find('/').filter(|at| known && *at > 0)?;
+    rest.get(slash..)
 }
 
 /// A raw query with the ticket taken out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Taken<'a> {
     /// The other bytes exactly as they were; `None` when nothing is left and a query need not be sent.
-    pub query: Option<std::borrow::Cow<'a, str>>,
+    pub query: Option<Cow<'a, str>>,
     /// The ticket's raw value.
     pub ticket: Option<&'a str>,
 }
@@ -54,10 +108,44 @@ pub struct Taken<'a> {
 #[error("the upload ticket stands in the query more than once")]
 pub struct Repeated;
 
-/// Removes exactly `_tidegate=…` from a raw query (also when a client re-ordered or re-encoded the others).
+/// Removes exactly `_tidegate=…` from a raw query (also when a client re-ordered or re-encoded the others), with the
+/// one `&` that set it apart. A percent-encoded spelling of the name is another parameter: no client makes one.
 ///
 /// # Errors
 /// [`Repeated`].
-pub fn take_ticket(_query: Option<&str>) -> Result<Taken<'_>, Repeated> {
-    todo!()
+pub fn take_ticket(query: Option<&str>) -> Result<Taken<'_>, Repeated> {
+    let Some(query) = query else { return Ok(Taken { query: None, ticket: None }) };
+    let mut found = None;
+    let mut start = 0_usize;
+    for pair in query.split('&') {
+        let end = start.saturating_add(pair.len());
+        if let Some(ticket) = ticket_of(pair) {
+            if found.is_some() {
+                return Err(Repeated);
+            }
+            found = Some((start, end, ticket));
+        }
+        start = end.saturating_add(1);
+    }
+    let Some((start, end, ticket)) = found else {
+        return Ok(Taken { query: Some(Cow::Borrowed(query)), ticket: None });
+    };
+    // The separator before it goes with it, for that is the one that was put there; at the start, the one behind it.
+    let before = start.checked_sub(1).and_then(|end| query.get(..end));
+    let query = match (before, query.get(end..).unwrap_or_default()) {
+        // Nothing behind it either: nothing is left.
+        (None, after) => after.get(1..).map(Cow::Borrowed),
+        (Some(before), "") => Some(Cow::Borrowed(before)),
+        (Some(before), after) => Some(Cow::Owned([before, after].concat())),
+    };
+    Ok(Taken { query, ticket: Some(ticket) })
 }
+
+/// The ticket of a pair, if it is one; empty where there is no `=`.
+fn ticket_of(pair: &str) -> Option<&str> {
+    let rest = pair.strip_prefix(TICKET_PARAMETER)?;
+    if rest.is_empty() { Some("") } else { rest.strip_prefix('=') }
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 //! route             what a request asks for     challenge       what we answer without it
 //! location          where an upload goes on     credentials     what a client proves itself with
 //! token_api         the token endpoint's words  error           the registry's error body
+//! form              queries and forms, read as the registries read them
 //! ```
 //!
 //! It must never do I/O, read a clock, or keep state: everything is a function of its arguments.
@@ -13,6 +14,9 @@ pub mod access;
 pub mod challenge;
 pub mod credentials;
 pub mod error;
+mod form;
+#[cfg(test)]
+mod grammar;
 pub mod location;
 pub mod name;
 pub mod reference;

@@ -1,12 +1,19 @@
 //! The decision, pure: what a request needs, what speaks for it, and the proof that it may go on.
 //!
 //! ```text
-//! Route + Evidence + Ticket + now ─▶ decide ─▶ Permit | Refusal
+//! Question ─▶ decide ─┬─▶ Decision::Permit(Permit)                    a living token grants it
+//!                     ├─▶ Decision::Extend(Extension)                 a lapsed token, on its own upload
+//!                     │        └─ confirm(Word of the authority) ─▶ Permit | Refusal
+//!                     └─▶ Decision::Refuse(Refusal)
 //! ```
 //!
-//! Only this module makes a `Permit`, and the way to the registry takes nothing else.
+//! Only this module makes a `Permit`, and the way to the registry takes nothing else. It must never permit more than
+//! the presented token itself grants: a ticket adds time, not rights.
 
 use std::time::Duration;
+
+pub mod decide;
+pub mod permit;
 
 /// How a push outlives its token; `[push]` in the file, `renew` also per site.
 #[derive(Clone, Debug)]

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::certificate::Window;
 use super::claims::Claims;
+use super::compact::Compact;
 use super::identity::Identity;
 use super::keys::VerifyingKeys;
 use crate::base::clock::Timestamp;
@@ -57,7 +59,8 @@ pub struct Signed {
 struct Inner {
     claims: Claims,
     identity: Identity,
-    leeway: Duration,
+    /// From when to when it lives, leeway included: the claims' times, within the dates of the `x5c` it came with.
+    life: Window,
 }
 
 /// A living token.
@@ -82,8 +85,35 @@ impl Verifier {
     ///
     /// # Errors
     /// [`TokenError`], never [`TokenError::NotYet`].
-    pub fn verify(&self, _token: &[u8]) -> Result<Signed, TokenError> {
-        todo!()
+    pub fn verify(&self, token: &[u8]) -> Result<Signed, TokenError> {
+        let compact = Compact::parse(token)?;
+        // Only what a trusted key signed is read any further.
+        let window = self.keys.check(&compact)?;
+        let claims = Claims::parse(compact.payload()).map_err(|_| TokenError::Malformed)?;
+        if claims.issuer != self.issuer {
+            return Err(TokenError::Issuer);
+        }
+        if !claims.audience.contains(&self.service) {
+            return Err(TokenError::Audience);
+        }
+        let identity = Identity::of(&claims, &self.service, token, &self.keys);
+        let life = Inner::life(&claims, self.leeway).and(window);
+        Ok(Signed { inner: Arc::new(Inner { claims, identity, life }) })
+    }
+}
+
+impl Inner {
+    /// The registries take a token for leeway longer than it says, on both sides. They count in fractions of a second
+    /// and we in whole ones, so ours ends with the second before: what we call living, they accept.
+    fn life(claims: &Claims, leeway: Duration) -> Window {
+        Window {
+            from: claims.not_before.map_or(Timestamp(i64::MIN), |not_before| not_before.minus(leeway)),
+            to: claims.expires.plus(leeway).minus(Duration::from_secs(1)),
+        }
+    }
+
+    fn lived_at(&self, moment: Timestamp) -> bool {
+        self.life.from <= moment && moment <= self.life.to
     }
 }
 
@@ -92,14 +122,24 @@ impl Signed {
     ///
     /// # Errors
     /// [`TokenError::NotYet`] before `nbf` − leeway.
-    pub fn at(&self, _now: Timestamp) -> Result<Standing, TokenError> {
-        todo!()
+    pub fn at(&self, now: Timestamp) -> Result<Standing, TokenError> {
+        if now < self.inner.life.from {
+            return Err(TokenError::NotYet);
+        }
+        let inner = Arc::clone(&self.inner);
+        Ok(if inner.lived_at(now) { Standing::Living(Verified(inner)) } else { Standing::Lapsed(Lapsed(inner)) })
     }
 
     /// The claims, for caches and logs; not a proof of life.
     #[must_use]
     pub fn claims(&self) -> &Claims {
         &self.inner.claims
+    }
+
+    /// The last second at which [`Signed::at`] says living: `exp` + leeway, or the end of the `x5c` it came with.
+    #[must_use]
+    pub fn lives_until(&self) -> Timestamp {
+        self.inner.life.to
     }
 }
 
@@ -133,7 +173,9 @@ impl Lapsed {
     /// Whether it was living, with leeway, at `moment`: for «when the upload was opened».
     #[must_use]
     pub fn lived_at(&self, moment: Timestamp) -> bool {
-        moment <= self.0.claims.expires.plus(self.0.leeway)
-            && self.0.claims.not_before.is_none_or(|nbf| nbf.minus(self.0.leeway) <= moment)
+        self.0.lived_at(moment)
     }
 }
+
+#[cfg(test)]
+mod tests;

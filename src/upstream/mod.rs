@@ -1,10 +1,23 @@
-//! Connections to registries and authorities: origins, pools, TLS, and nothing about tokens.
+//! Connections to registries, authorities and GitLab's web host; nothing about tokens.
 //!
-//! It must never send a request twice unless no byte of it was sent, and never follow a redirect.
+//! ```text
+//! Registry::send(&Permit, …) ─┐
+//! Client::call(…) ────────────┴─▶ Client ─▶ pool (hyper-util) ─▶ connector: TCP, TLS, deadline ─▶ origin
+//!                                             origins: which one, how busy, up or down
+//! ```
+//!
+//! A `Client` belongs to the runtime that uses it: each core has its own connections. It must never send a request
+//! twice unless no byte of it was sent, never follow a redirect, and never let a request to a registry pass without
+//! a `Permit`.
 
 use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+pub mod client;
+pub mod connector;
+pub mod origins;
+pub mod registry;
 
 /// How one kind of peer is reached.
 #[derive(Debug)]
@@ -23,4 +36,38 @@ pub struct Settings {
     pub response: Duration,
     /// How long an unused connection is kept.
     pub keep_alive: Duration,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nobody listens, the name does not resolve, or TLS failed: nothing was sent.
+    #[error("cannot connect: {0}")]
+    Connect(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// No connection in time: nothing was sent.
+    #[error("no connection within {0:?}")]
+    ConnectTimeout(Duration),
+    /// The connection broke, or what came was not HTTP.
+    #[error("the connection broke: {0}")]
+    Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The roots or the client certificate cannot be used.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[source] rustls::Error),
+    /// The system has no root certificates.
+    #[error("no root certificates on this system; set `ca`")]
+    NoRoots,
+    /// The request cannot be addressed to that origin.
+    #[error("not a URL for this origin: {0}")]
+    Url(#[source] http::Error),
+    /// Every origin is down.
+    #[error("there is no origin to send to")]
+    NoOrigin,
+}
+
+impl Error {
+    /// Whether a byte of the request may have been sent; only then it must not be sent again.
+    #[must_use]
+    pub fn was_sent(&self) -> bool {
+        matches!(self, Self::Broken(_))
+    }
 }

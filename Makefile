@@ -1,0 +1,56 @@
+# `make help` lists the targets. Everything runs from a fresh clone on Debian or Ubuntu with Rust.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# Where the real registries and clients are installed that Debian does not have.
+export TIDEGATE_PARTS ?= $(HOME)/.cache/tidegate/parts
+export PATH := $(TIDEGATE_PARTS)/bin:$(PATH)
+
+CARGO ?= cargo
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 18
+
+.PHONY: parts
+parts: ## install what demo and test need: registries, clients, nginx; Go if it is missing
+	tests/parts.sh
+
+# The dev profile on purpose: the link is slowed to under 1 MB/s, so speed changes nothing, while the release profile links for minutes.
+.PHONY: demo
+demo: parts ## see a push fail without Tidegate and pass with it; under three minutes
+	$(CARGO) run --locked --quiet -- demo
+
+.PHONY: test
+test: parts ## every test, with real registries and clients, and a covering part of the matrix
+	$(CARGO) test --workspace --locked
+
+.PHONY: matrix
+matrix: parts ## the whole matrix, written into docs/matrix.md: every client, registry, path and renew, with and without Tidegate
+	$(CARGO) test --locked --test matrix -- --full --write docs/matrix.md
+
+.PHONY: lint
+lint: ## fmt, clippy, doc; deny where cargo-deny is installed
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --offline check bans licenses sources; \
+	else echo "cargo-deny is not installed: 'make deny' installs it and runs it"; fi
+
+.PHONY: deny
+deny: ## check crates, licenses and sources; builds cargo-deny if it is missing (5 to 10 minutes)
+	@command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
+	$(CARGO) deny check bans licenses sources
+
+.PHONY: build
+build: ## target/release/tidegate
+	$(CARGO) build --release --locked
+
+.PHONY: image
+image: ## the container image `tidegate`
+	docker build -f deploy/Dockerfile -t tidegate .
+
+.PHONY: clean
+clean: ## remove build results
+	$(CARGO) clean

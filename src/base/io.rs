@@ -1,0 +1,83 @@
+//! A connection that ends when its other end stops reading.
+//!
+//! `hyper` has no deadline on writing: a peer that keeps a connection open but reads nothing would hold a transfer
+//! for ever. The timer starts when a write cannot go on and stops with the next byte that can.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+use tokio::time::{Instant, Sleep};
+
+/// `inner`, failing with [`io::ErrorKind::TimedOut`] once a write made no progress for `idle`.
+#[derive(Debug)]
+pub struct WriteIdle<T> {
+    inner: T,
+    idle: Duration,
+    timer: Pin<Box<Sleep>>,
+    stalled: bool,
+}
+
+impl<T> WriteIdle<T> {
+    /// Guards `inner`.
+    pub fn new(inner: T, idle: Duration) -> Self {
+        Self { inner, idle, timer: Box::pin(tokio::time::sleep(idle)), stalled: false }
+    }
+
+    /// The guarded connection.
+    pub fn get_ref(&self) -> &T {
+        &self.inner
+    }
+
+    fn watch<R>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
+        if outcome.is_ready() {
+            self.stalled = false;
+            return outcome;
+        }
+        if !self.stalled {
+            self.stalled = true;
+            self.timer.as_mut().reset(Instant::now() + self.idle);
+        }
+        ready!(self.timer.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the other end reads nothing")))
+    }
+}
+
+impl<T: Read + Unpin> Read for WriteIdle<T> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_read(cx, buf)
+    }
+}
+
+impl<T: Write + Unpin> Write for WriteIdle<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.inner).poll_write(cx, buf);
+        self.watch(cx, outcome)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let outcome = Pin::new(&mut self.inner).poll_flush(cx);
+        self.watch(cx, outcome)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let outcome = Pin::new(&mut self.inner).poll_shutdown(cx);
+        self.watch(cx, outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
+        self.watch(cx, outcome)
+    }
+}

@@ -1,0 +1,159 @@
+//! A request body lent to an upstream request and taken back.
+//!
+//! A request that could not be sent goes to another origin with its body unread; a request that was answered before
+//! its body ended has the rest of it read, within bounds, so that the client hears the answer. Both need the body
+//! back from the upstream connection that holds it. Taking it back makes the lent half fail, so what the upstream
+//! got can never look like the whole.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::sync::Notify;
+
+use super::body::{Body, BodyError};
+
+/// How far a lent body has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// No byte has been read: the body may be lent again.
+    Untouched,
+    /// Some was read.
+    Started,
+    /// All was read.
+    Ended,
+    /// Reading it failed: the client went away, stalled, or sent nonsense.
+    Failed,
+}
+
+/// The body's owner.
+#[derive(Clone, Debug)]
+pub struct Lease(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    ended: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    body: Option<Body>,
+    progress: Progress,
+    /// Which loan may read; an older one finds the body gone.
+    loan: u64,
+    reader: Option<Waker>,
+}
+
+/// The body was taken back by its owner.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the request body was taken back")]
+pub struct TakenBack;
+
+impl Lease {
+    /// Takes the body over.
+    #[must_use]
+    pub fn new(body: Body) -> Self {
+        let progress = if body.is_end_stream() { Progress::Ended } else { Progress::Untouched };
+        let state = State { body: Some(body), progress, loan: 0, reader: None };
+        Self(Arc::new(Shared { state: Mutex::new(state), ended: Notify::new() }))
+    }
+
+    /// Lends the body; an earlier loan fails from now on.
+    #[must_use]
+    pub fn lend(&self) -> Body {
+        let mut state = self.0.lock();
+        state.loan += 1;
+        Body::wrap(Loan { shared: Arc::clone(&self.0), loan: state.loan })
+    }
+
+    /// How far it has come.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.0.lock().progress
+    }
+
+    /// Waits until the body has ended or failed.
+    ///
+    /// # Cancel safety
+    /// May be dropped and called again.
+    pub async fn ended(&self) {
+        loop {
+            let notified = self.0.ended.notified();
+            if matches!(self.progress(), Progress::Ended | Progress::Failed) {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    /// Takes back what was not read; the loan fails. `None` when all was read or reading failed.
+    #[must_use]
+    pub fn reclaim(&self) -> Option<Body> {
+        let mut state = self.0.lock();
+        state.loan += 1;
+        let body = state.body.take();
+        if let Some(reader) = state.reader.take() {
+            reader.wake();
+        }
+        match state.progress {
+            Progress::Untouched | Progress::Started => body,
+            Progress::Ended | Progress::Failed => None,
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Loan {
+    shared: Arc<Shared>,
+    loan: u64,
+}
+
+impl HttpBody for Loan {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let mut state = self.shared.lock();
+        if state.loan != self.loan {
+            return Poll::Ready(Some(Err(TakenBack.into())));
+        }
+        let Some(body) = state.body.as_mut() else { return Poll::Ready(Some(Err(TakenBack.into()))) };
+        let polled = Pin::new(&mut *body).poll_frame(cx);
+        let end = body.is_end_stream();
+        match &polled {
+            Poll::Pending => {
+                if !state.reader.as_ref().is_some_and(|reader| reader.will_wake(cx.waker())) {
+                    state.reader = Some(cx.waker().clone());
+                }
+                return polled;
+            }
+            Poll::Ready(Some(Ok(_))) if !end => state.progress = Progress::Started,
+            Poll::Ready(Some(Err(_))) => state.progress = Progress::Failed,
+            Poll::Ready(_) => state.progress = Progress::Ended,
+        }
+        if state.progress != Progress::Started {
+            self.shared.ended.notify_waiters();
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let state = self.shared.lock();
+        state.loan == self.loan && state.body.as_ref().is_some_and(HttpBody::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.shared.lock().body.as_ref().map_or_else(SizeHint::default, HttpBody::size_hint)
+    }
+}
+
+#[cfg(test)]
+mod tests;

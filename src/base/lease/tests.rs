@@ -1,0 +1,55 @@
+use http_body_util::BodyExt;
+
+use super::*;
+
+async fn read(mut body: Body) -> Option<Result<Bytes, String>> {
+    let frame = body.frame().await?;
+    Some(frame.map(|frame| frame.into_data().unwrap_or_default()).map_err(|error| error.to_string()))
+}
+
+#[tokio::test]
+async fn an_untouched_body_can_be_lent_twice() {
+    let lease = Lease::new(Body::full("layer"));
+    drop(lease.lend());
+    assert_eq!(lease.progress(), Progress::Untouched);
+    assert_eq!(read(lease.lend()).await, Some(Ok(Bytes::from("layer"))));
+    assert_eq!(lease.progress(), Progress::Ended);
+    lease.ended().await;
+}
+
+#[tokio::test]
+async fn a_loan_fails_once_the_body_is_taken_back() {
+    let lease = Lease::new(Body::full("layer"));
+    let loan = lease.lend();
+    let back = lease.reclaim();
+    assert_eq!(read(loan).await, Some(Err(TakenBack.to_string())));
+    assert_eq!(read(back.unwrap()).await, Some(Ok(Bytes::from("layer"))));
+}
+
+/// A client that sends nothing and never ends.
+struct Silent;
+
+impl HttpBody for Silent {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Poll::Pending
+    }
+}
+
+#[tokio::test]
+async fn taking_back_wakes_the_reader_that_waits_for_the_client() {
+    let lease = Lease::new(Body::wrap(Silent));
+    let waiting = tokio::spawn(read(lease.lend()));
+    tokio::task::yield_now().await;
+    assert!(lease.reclaim().is_some());
+    assert_eq!(waiting.await.unwrap(), Some(Err(TakenBack.to_string())));
+}
+
+#[tokio::test]
+async fn an_empty_body_has_ended_before_it_is_read() {
+    let lease = Lease::new(Body::empty());
+    lease.ended().await;
+    assert!(lease.reclaim().is_none());
+}

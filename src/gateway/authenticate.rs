@@ -1,0 +1,108 @@
+//! Phase 2: what the Authorization header proves.
+
+use aws_lc_rs::digest;
+use http::{HeaderMap, header};
+use moka::sync::Cache;
+
+use crate::base::clock::Timestamp;
+use crate::base::secret::Secret;
+use crate::oci::credentials::Credentials;
+use crate::policy::decide::Evidence;
+use crate::telemetry::outcome::Record;
+use crate::token::claims::Claims;
+use crate::token::verifier::{Signed, Standing, TokenError, Verifier};
+
+/// How long a token that nobody shows any more is remembered. What counts is asked of its claims at every use.
+const UNUSED: std::time::Duration = std::time::Duration::from_secs(600);
+
+/// Checks client tokens, each signature once.
+#[derive(Debug)]
+pub struct Authenticator {
+    verifier: Verifier,
+    /// By the token's SHA-256; only tokens whose signature, issuer and audience are right.
+    signed: Cache<[u8; 32], Signed>,
+}
+
+/// What a request brought.
+#[derive(Debug)]
+pub struct Presented {
+    /// For the decision.
+    pub evidence: Evidence,
+    /// The token itself; empty when none was sent.
+    pub token: Secret,
+}
+
+impl Authenticator {
+    /// A check against this verifier, remembering `bytes` of tokens.
+    #[must_use]
+    pub fn new(verifier: Verifier, bytes: u64) -> Self {
+        let weigher = |_: &[u8; 32], signed: &Signed| u32::try_from(signed.weight()).unwrap_or(u32::MAX);
+        let signed = Cache::builder().max_capacity(bytes).weigher(weigher).time_to_idle(UNUSED).build();
+        Self { verifier, signed }
+    }
+
+    /// What it is checked against.
+    #[must_use]
+    pub fn verifier(&self) -> &Verifier {
+        &self.verifier
+    }
+
+    /// Reads the header and checks the token in it.
+    #[must_use]
+    pub fn evidence(&self, headers: &HeaderMap, now: Timestamp) -> Presented {
+        let mut values = headers.get_all(header::AUTHORIZATION).iter();
+        let (value, more) = (values.next(), values.next());
+        let token = match value.map(Credentials::parse) {
+            // Two readers could believe different ones.
+            _ if more.is_some() => return Presented::refused(TokenError::Malformed),
+            Some(Credentials::Bearer(token)) => token,
+            Some(Credentials::Basic { .. } | Credentials::Other) | None => return Presented::missing(),
+        };
+        let evidence = match self.signed(token.expose()).and_then(|signed| signed.at(now)) {
+            Ok(Standing::Living(token)) => Evidence::Living(token),
+            Ok(Standing::Lapsed(token)) => Evidence::Lapsed(token),
+            Err(error) => Evidence::Refused(error),
+        };
+        Presented { evidence, token }
+    }
+
+    fn signed(&self, token: &[u8]) -> Result<Signed, TokenError> {
+        let mut key = [0; 32];
+        key.copy_from_slice(digest::digest(&digest::SHA256, token).as_ref());
+        if let Some(signed) = self.signed.get(&key) {
+            return Ok(signed);
+        }
+        let signed = self.verifier.verify(token)?;
+        self.signed.insert(key, signed.clone());
+        Ok(signed)
+    }
+}
+
+impl Presented {
+    fn missing() -> Self {
+        Self { evidence: Evidence::Missing, token: Secret::new(Vec::new()) }
+    }
+
+    fn refused(error: TokenError) -> Self {
+        Self { evidence: Evidence::Refused(error), token: Secret::new(Vec::new()) }
+    }
+
+    fn claims(&self) -> Option<&Claims> {
+        match &self.evidence {
+            Evidence::Living(token) => Some(token.claims()),
+            Evidence::Lapsed(token) => Some(token.claims()),
+            Evidence::Missing | Evidence::Refused(_) => None,
+        }
+    }
+
+    /// Writes who it is into the record.
+    pub fn note(&self, record: &Record, now: Timestamp) {
+        let Some(claims) = self.claims() else { return };
+        record.with(|outcome| {
+            outcome.subject.clone_from(&claims.subject);
+            outcome.auth_type.clone_from(&claims.auth_type);
+            outcome.token_age = claims.issued_at.map(|issued| now.since(issued));
+            outcome.token_left = Some(claims.expires.since(now));
+        });
+    }
+}

@@ -1,0 +1,125 @@
+//! Phase 3, and what is known of the uploads that are open here.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::respond::Stop;
+use super::site::Site;
+use crate::oci::location::take_ticket;
+use crate::oci::name::{RepositoryName, UploadId};
+use crate::oci::route::{Route, RouteKind};
+use crate::policy::Renew;
+use crate::telemetry::labels::Limit;
+use crate::telemetry::outcome::Record;
+use crate::upload::ticket::{Binding, Ticket};
+
+/// Uploads kept in view. More are served all the same; they are only not counted.
+const IN_VIEW: usize = 100_000;
+/// An upload that nobody touched for this long is no longer counted as open.
+const FORGOTTEN: Duration = Duration::from_secs(3600);
+
+/// A request's target without the ticket, and the ticket.
+#[derive(Debug)]
+pub struct Recalled {
+    /// The raw path and query for the registry.
+    pub target: String,
+    /// The ticket, if it is one of this site, repository and upload.
+    pub ticket: Option<Ticket>,
+}
+
+/// Takes the ticket out of the query and opens it. All other bytes stay as they were.
+///
+/// # Errors
+/// [`Stop::RepeatedTicket`].
+pub fn recall(site: &Site, route: &Route, path: &str, query: Option<&str>) -> Result<Recalled, Stop> {
+    let taken = take_ticket(query).map_err(|_| Stop::RepeatedTicket)?;
+    let target = match &taken.query {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    let ticket = match (taken.ticket, &route.repository, &route.upload) {
+        (Some(sealed), Some(repository), Some(upload)) => site.tickets.open(sealed, &binding(site, repository, upload)),
+        _ => None,
+    };
+    Ok(Recalled { target, ticket })
+}
+
+/// What this site's tickets hold for.
+#[must_use]
+pub fn binding<'a>(site: &'a Site, repository: &'a RepositoryName, upload: &'a UploadId) -> Binding<'a> {
+    let verifier = site.authenticator.verifier();
+    Binding { site: &site.name, issuer: &verifier.issuer, audience: &verifier.service, repository, upload }
+}
+
+/// The uploads that were opened or continued here and have not ended.
+#[derive(Debug, Default)]
+pub struct Uploads {
+    open: Mutex<HashMap<(RepositoryName, UploadId), Open>>,
+}
+
+#[derive(Debug)]
+struct Open {
+    touched: Instant,
+    rescued: bool,
+}
+
+impl Uploads {
+    /// The upload goes on here. True when it was not in view before.
+    pub fn touched(&self, repository: &RepositoryName, upload: &UploadId, record: &Record) {
+        let now = Instant::now();
+        let mut open = self.lock();
+        if let Some(known) = open.get_mut(&(repository.clone(), upload.clone())) {
+            known.touched = now;
+            return;
+        }
+        if open.len() >= IN_VIEW {
+            open.retain(|_, open| now.duration_since(open.touched) < FORGOTTEN);
+        }
+        if open.len() >= IN_VIEW {
+            record.metrics().limit_hit(Limit::Uploads);
+            return;
+        }
+        open.insert((repository.clone(), upload.clone()), Open { touched: now, rescued: false });
+        record.metrics().uploads_active(1);
+    }
+
+    /// The upload ended: committed, cancelled, or unknown to the registry.
+    pub fn ended(&self, repository: &RepositoryName, upload: &UploadId, record: &Record) {
+        if self.lock().remove(&(repository.clone(), upload.clone())).is_some() {
+            record.metrics().uploads_active(-1);
+        }
+    }
+
+    /// A request goes on although its token had lapsed: noted, and the upload counted once.
+    pub fn rescued(&self, record: &Record, route: &Route, renew: Renew) {
+        record.rescued(renew);
+        let (Some(repository), Some(upload)) = (&route.repository, &route.upload) else { return };
+        self.touched(repository, upload, record);
+        let mut open = self.lock();
+        if let Some(open) = open.get_mut(&(repository.clone(), upload.clone())) {
+            if !std::mem::replace(&mut open.rescued, true) {
+                record.metrics().upload_rescued();
+            }
+        }
+    }
+
+    /// Uploads touched within the last `quiet`.
+    #[must_use]
+    pub fn busy(&self, quiet: Duration) -> usize {
+        let now = Instant::now();
+        self.lock().values().filter(|open| now.duration_since(open.touched) < quiet).count()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<(RepositoryName, UploadId), Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the route is a step of an upload.
+#[must_use]
+pub fn is_step(route: &Route) -> bool {
+    matches!(route.kind, RouteKind::UploadOpen | RouteKind::Upload)
+}

@@ -1,0 +1,82 @@
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use super::*;
+
+/// A writer whose lines can be read back; for the tests of every layer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl Captured {
+    /// What was written so far.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// What was written so far, a JSON object a line.
+    pub(crate) fn lines(&self) -> Vec<serde_json::Value> {
+        self.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+impl io::Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Captured {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+fn run(format: Format, level: &str, f: impl FnOnce()) -> Captured {
+    let captured = Captured::default();
+    let settings = Settings { format, level: level.to_owned() };
+    tracing::subscriber::with_default(subscriber(&settings, captured.clone(), false).unwrap(), f);
+    captured
+}
+
+#[test]
+fn a_json_line_is_one_flat_object() {
+    let captured = run(Format::Json, "info", || {
+        tracing::info!(number = 3, text = "a\u{1b}b\nc", "what happened");
+        tracing::debug!("not at this level");
+    });
+    let lines = captured.lines();
+    assert_eq!(lines.len(), 1);
+    assert_eq!(lines[0]["number"], 3);
+    assert_eq!(lines[0]["text"], "a\u{1b}b\nc");
+    assert_eq!(lines[0]["message"], "what happened");
+    assert_eq!(lines[0]["level"], "INFO");
+    assert!(!captured.text().contains('\u{1b}'), "a control byte went to the terminal");
+}
+
+#[test]
+fn a_text_line_stays_one_line_whatever_a_field_holds() {
+    let captured = run(Format::Text, "info", || tracing::info!(text = "a\u{1b}[31m\nb", "what happened"));
+    assert_eq!(captured.text().lines().count(), 1);
+    assert!(!captured.text().contains('\u{1b}'));
+}
+
+#[test]
+fn access_lines_pass_a_quieter_level_unless_it_names_them() {
+    let event = || tracing::info!(target: ACCESS, "request");
+    assert_eq!(run(Format::Json, "error", event).lines().len(), 1);
+    assert_eq!(run(Format::Json, "error,tidegate::access=off", event).lines().len(), 0);
+}
+
+#[test]
+fn a_level_that_is_none_is_said_to_be_none() {
+    let settings = Settings { format: Format::Json, level: "tidegate=loud".to_owned() };
+    let Err(error) = subscriber(&settings, Captured::default(), false) else { panic!("it was taken") };
+    assert!(error.to_string().contains("`tidegate=loud` is not a log level"));
+}

@@ -1,0 +1,134 @@
+//! One connection: TCP and TLS under one deadline, and an end to writing into a peer that reads nothing.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Uri;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
+use hyper_util::rt::TokioIo;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tower::Service;
+
+use super::{Error, Settings};
+use crate::base::io::WriteIdle;
+
+/// Connects to `http://` and `https://` origins.
+#[derive(Clone, Debug)]
+pub struct Connector {
+    inner: HttpsConnector<HttpConnector>,
+    deadline: Duration,
+    idle: Duration,
+}
+
+/// A connection to an origin.
+#[derive(Debug)]
+pub struct Stream(WriteIdle<MaybeHttpsStream<TokioIo<TcpStream>>>);
+
+impl Connector {
+    /// A connector with these roots, this client certificate and these deadlines.
+    ///
+    /// # Errors
+    /// [`Error::Tls`] for a certificate or key that cannot be used, [`Error::NoRoots`] without any root.
+    pub fn new(settings: &Settings) -> Result<Self, Error> {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_keepalive(Some(Duration::from_secs(60)));
+        let inner = HttpsConnectorBuilder::new()
+            .with_tls_config(tls(settings)?)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        Ok(Self { inner, deadline: settings.connect, idle: settings.idle })
+    }
+}
+
+fn tls(settings: &Settings) -> Result<ClientConfig, Error> {
+    let mut roots = RootCertStore::empty();
+    match &settings.roots {
+        Some(certificates) => {
+            for certificate in certificates {
+                roots.add(certificate.clone()).map_err(Error::Tls)?;
+            }
+        }
+        None => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            if roots.is_empty() && settings.origins.iter().any(|origin| origin.scheme_str() == Some("https")) {
+                return Err(Error::NoRoots);
+            }
+        }
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(Error::Tls)?
+        .with_root_certificates(roots);
+    match &settings.client {
+        Some((chain, key)) => config.with_client_auth_cert(chain.clone(), key.clone_key()).map_err(Error::Tls),
+        None => Ok(config.with_no_client_auth()),
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = Stream;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+    type Future = Pin<Box<dyn Future<Output = Result<Stream, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let (connecting, deadline, idle) = (self.inner.call(uri), self.deadline, self.idle);
+        Box::pin(async move {
+            match tokio::time::timeout(deadline, connecting).await {
+                Ok(connected) => Ok(Stream(WriteIdle::new(connected?, idle))),
+                Err(_) => Err(Box::new(Error::ConnectTimeout(deadline)) as Self::Error),
+            }
+        })
+    }
+}
+
+impl Connection for Stream {
+    fn connected(&self) -> Connected {
+        self.0.get_ref().connected()
+    }
+}
+
+impl Read for Stream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl Write for Stream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
+    }
+}
