@@ -73,12 +73,11 @@ pub(crate) fn page(outcomes: &[Outcome], recipe: Recipe, versions: &[(String, St
     let mut page = String::from(INTRODUCTION);
     let _ = write!(
         page,
-        "\nRun on {}: a layer of {} MiB at {:.1} MB/s, tokens that registries take for {} s ({}). {}.\n",
+        "\nRun on {}: a layer of {} MiB at {:.1} MB/s, tokens that registries take for {} s and clients for 60 s. {}.\n",
         today(),
         recipe.mib,
         recipe.rate / 1e6,
         seconds(recipe),
-        "clients take them to live 60 s",
         summary(outcomes)
     );
     for flavor in Flavor::ALL {
