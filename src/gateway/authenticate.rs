@@ -20,7 +20,14 @@ const UNUSED: std::time::Duration = std::time::Duration::from_secs(600);
 pub struct Authenticator {
     verifier: Verifier,
     /// By the token's SHA-256; only tokens whose signature, issuer and audience are right.
-    signed: Cache<[u8; 32], Signed>,
+    signed: Cache<[u8; 32], Known>,
+}
+
+/// A token that was checked, and what remembering it costs.
+#[derive(Clone, Debug)]
+struct Known {
+    signed: Signed,
+    weight: u32,
 }
 
 /// What a request brought.
@@ -36,7 +43,7 @@ impl Authenticator {
     /// A check against this verifier, remembering `bytes` of tokens.
     #[must_use]
     pub fn new(verifier: Verifier, bytes: u64) -> Self {
-        let weigher = |_: &[u8; 32], signed: &Signed| u32::try_from(signed.weight()).unwrap_or(u32::MAX);
+        let weigher = |_: &[u8; 32], known: &Known| known.weight;
         let signed = Cache::builder().max_capacity(bytes).weigher(weigher).time_to_idle(UNUSED).build();
         Self { verifier, signed }
     }
@@ -69,11 +76,13 @@ impl Authenticator {
     fn signed(&self, token: &[u8]) -> Result<Signed, TokenError> {
         let mut key = [0; 32];
         key.copy_from_slice(digest::digest(&digest::SHA256, token).as_ref());
-        if let Some(signed) = self.signed.get(&key) {
-            return Ok(signed);
+        if let Some(known) = self.signed.get(&key) {
+            return Ok(known.signed);
         }
         let signed = self.verifier.verify(token)?;
-        self.signed.insert(key, signed.clone());
+        // The claims take about as much as the token they were read from, and their map entries as much again.
+        let weight = u32::try_from(token.len().saturating_mul(2).saturating_add(256)).unwrap_or(u32::MAX);
+        self.signed.insert(key, Known { signed: signed.clone(), weight });
         Ok(signed)
     }
 }

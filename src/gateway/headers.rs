@@ -6,9 +6,9 @@
 
 use std::net::IpAddr;
 
+use http::Request;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::Authority;
-use http::Request;
 use ipnet::IpNet;
 
 use crate::base::peer::Peer;

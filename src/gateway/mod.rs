@@ -17,6 +17,8 @@ use http::{Method, Request, Response};
 
 use crate::base::body::Body;
 use crate::base::lease::Lease;
+use crate::base::secret::Secret;
+use crate::issuance::renewal::Standing;
 use crate::oci::route::{Route, RouteKind};
 use crate::policy::Renew;
 use crate::policy::decide::{Decision, Extension, Question, Refusal, Word, decide};
@@ -140,33 +142,56 @@ async fn pass(
     };
 
     // 5 renew
-    let token = renew::registry_token(site, &permit, &route, token, !http_body::Body::is_end_stream(&body)).await?;
+    let has_body = !http_body::Body::is_end_stream(&body);
+    let shown = renew::registry_token(site, &permit, &route, &token, has_body).await?;
 
     // 6 forward
     let lease = Lease::new(body);
-    let rescue = permit.is_rescue();
-    headers::clean_request(&mut head.headers, client, site.host_header());
+    headers::clean_request(&mut head.headers, client, site.host.as_ref());
     head.headers.insert("x-request-id", record.with(|outcome| outcome.request_id.clone()));
-    let outbound = Outbound { method: head.method, headers: head.headers, target: recalled.target, token };
-    if rescue {
+    let outbound = Outbound { method: head.method, headers: head.headers, target: recalled.target, token: shown };
+    if permit.is_rescue() {
         site.uploads.rescued(record, &route, site.renew);
     }
-    let answered = relay::exchange(site, registry, record, &permit, &outbound, &lease).await?;
+    let passage = Passage { site, client, record, route: &route, permit: &permit, method: &outbound.method };
+    let answered = relay::exchange(&passage, registry, &outbound, &lease).await?;
 
     // 7 relay
-    relay::answer(site, client, record, &permit, &route, &outbound.method, answered, lease)
+    relay::answer(&passage, &token, answered, lease)
+}
+
+/// What is known of a permitted request on its way.
+#[derive(Debug)]
+pub struct Passage<'a> {
+    /// The site.
+    pub site: &'a Site,
+    /// Who asks.
+    pub client: &'a ClientOrigin,
+    /// What is written down.
+    pub record: &'a Record,
+    /// What is asked for.
+    pub route: &'a Route,
+    /// The proof.
+    pub permit: &'a Permit,
+    /// How it is asked for.
+    pub method: &'a Method,
 }
 
 /// Hears the authority before a lapsed token goes on with its own upload.
-async fn confirm(
-    site: &Site,
-    route: &Route,
-    extension: Extension,
-    token: &crate::base::secret::Secret,
-) -> Result<Permit, Stop> {
-    let word = match &route.repository {
-        Some(repository) => site.tokens.vouch(token, extension.token(), repository, extension.ticket().opened).await,
-        None => Word::Revoked,
+async fn confirm(site: &Site, route: &Route, extension: Extension, token: &Secret) -> Result<Permit, Stop> {
+    let now = site.clock.now();
+    let (lapsed, ticket) = (extension.token(), extension.ticket());
+    let Some(repository) = &route.repository else { return Err(Stop::Refused(Refusal::Ticket, route.needed.clone())) };
+    let standing = site.tokens.reverify(token.expose(), lapsed, repository, ticket.verified, ticket.opened, now).await;
+    let word = match standing {
+        Standing::Confirmed { at } => Word::Confirmed(at),
+        Standing::StillFresh => Word::Confirmed(ticket.verified),
+        Standing::Unreachable => Word::Unreachable,
+        Standing::NoCredential => Word::NoCredential,
+        Standing::Revoked(why) => {
+            tracing::warn!(site = %site.name, repository = %repository, %why, "the extension of an upload ends");
+            Word::Revoked
+        }
     };
     let now = site.clock.now();
     // `exchange` has nothing to show the registry without the credential.

@@ -12,21 +12,20 @@ use http::{Method, Response, StatusCode, Uri};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-use super::headers::{ClientOrigin, strip_hop_by_hop};
+use super::headers::strip_hop_by_hop;
 use super::respond::{self, Stop};
-use super::site::Site;
-use super::{Redirects, uploads};
+use super::{Passage, Redirects, uploads};
 use crate::base::body::{Body, BodyError};
 use crate::base::lease::{Lease, Progress};
+use crate::base::secret::Secret;
 use crate::oci::challenge::ChallengeError;
 use crate::oci::location::BlobPushLocation;
-use crate::oci::route::{Route, RouteKind};
+use crate::oci::route::RouteKind;
 use crate::policy::Renew;
 use crate::policy::decide::upload_access;
-use crate::policy::permit::Permit;
 use crate::telemetry::labels::Limit;
 use crate::telemetry::outcome::{Record, Side};
-use crate::upload::ticket::Ticket;
+use crate::upload::ticket::{OriginId, Ticket};
 use crate::upstream::origins::Running;
 use crate::upstream::registry::{Answered, Outbound, Registry};
 
@@ -34,16 +33,17 @@ use crate::upstream::registry::{Answered, Outbound, Registry};
 ///
 /// # Errors
 /// [`Stop::Upstream`], [`Stop::Silent`], or [`Stop::Body`] when it was the client that broke off.
+///
+/// # Cancel safety
+/// Dropping the future closes the connection; the registry never sees a complete body.
 pub async fn exchange(
-    site: &Site,
+    passage: &Passage<'_>,
     registry: &Registry,
-    record: &Record,
-    permit: &Permit,
     outbound: &Outbound,
     lease: &Lease,
 ) -> Result<Answered, Stop> {
+    let Passage { site, record, permit, .. } = passage;
     let sending = registry.send(permit, outbound, lease, |origin, error| {
-        site.metrics.origin_request_failed(&site.name, &origin.name);
         if !error.was_sent() && origin.answered(false) {
             site.metrics.origin_up(&site.name, &origin.name, false);
             tracing::warn!(site = %site.name, origin = %origin.name, %error, "the origin cannot be reached");
@@ -75,39 +75,29 @@ pub async fn exchange(
 ///
 /// # Errors
 /// [`Stop::Location`] when it would lead the client round the door.
-#[expect(clippy::too_many_arguments, reason = "a phase takes what the phases before it found")]
 pub fn answer(
-    site: &Site,
-    client: &ClientOrigin,
-    record: &Record,
-    permit: &Permit,
-    route: &Route,
-    method: &Method,
+    passage: &Passage<'_>,
+    presented: &Secret,
     answered: Answered,
     lease: Lease,
 ) -> Result<Response<Body>, Stop> {
     let Answered { mut response, origin, running } = answered;
     strip_hop_by_hop(response.headers_mut());
     let status = response.status();
-    match (route.kind, status) {
-        (RouteKind::UploadOpen | RouteKind::Upload, StatusCode::ACCEPTED | StatusCode::NO_CONTENT)
-            if *method != Method::DELETE =>
-        {
-            let ticket = next_ticket(site, permit, route, origin.id);
-            relocate(site, route, record, ticket, &mut response)?;
-        }
-        _ if status.is_redirection() => check_redirect(site, client, route, status, &response)?,
-        (_, StatusCode::UNAUTHORIZED) => {
-            own_challenge(site, client, permit, &mut response);
-        }
-        _ => {}
+    let goes_on = matches!(status, StatusCode::ACCEPTED | StatusCode::NO_CONTENT);
+    if uploads::is_step(passage.route) && goes_on && *passage.method != Method::DELETE {
+        relocate(passage, presented, origin.id, &mut response)?;
+    } else if status.is_redirection() {
+        check_redirect(passage, status, &response)?;
+    } else if status == StatusCode::UNAUTHORIZED {
+        own_challenge(passage, &mut response);
     }
-    settle(site, permit, route, method, status, record);
+    settle(passage, status);
     let body = Relayed {
         inner: std::mem::take(response.body_mut()),
-        idle: site.idle,
+        idle: passage.site.idle,
         timer: None,
-        record: record.clone(),
+        record: passage.record.clone(),
         _running: running,
         _rest: Rest(lease),
     };
@@ -116,32 +106,33 @@ pub fn answer(
 }
 
 /// The ticket of the next step.
-fn next_ticket(site: &Site, permit: &Permit, route: &Route, origin: crate::upload::ticket::OriginId) -> Ticket {
-    let now = site.clock.now();
+fn next_ticket(passage: &Passage<'_>, origin: OriginId) -> Ticket {
+    let Passage { site, permit, route, .. } = passage;
     let pushes = route.repository.as_ref().is_some_and(|name| permit.claims().covers(&upload_access(name)));
+    let extends = pushes && site.renew != Renew::Off;
     match permit.ticket() {
         // The opener's ticket goes on; what another identity's permit proves is not about it.
         Some(ticket) if route.kind == RouteKind::Upload => {
             let own = ticket.identity == permit.identity();
             let next = ticket.next(permit.verified().filter(|_| own));
-            Ticket { extends: ticket.extends && own && pushes && site.renew != Renew::Off, ..next }
+            Ticket { extends: ticket.extends && own && extends, ..next }
         }
         // Without a ticket nothing says when the upload was opened, so it only finds its origin again.
         _ => {
-            let opens = route.kind == RouteKind::UploadOpen && pushes && site.renew != Renew::Off;
-            Ticket::open(permit.identity(), opens, site.push.max_session, origin, now)
+            let opens = route.kind == RouteKind::UploadOpen && extends;
+            Ticket::open(permit.identity(), opens, site.push.max_session, origin, site.clock.now())
         }
     }
 }
 
 /// Makes the upload's Location path-absolute and puts the ticket in.
 fn relocate(
-    site: &Site,
-    route: &Route,
-    record: &Record,
-    ticket: Ticket,
+    passage: &Passage<'_>,
+    presented: &Secret,
+    origin: OriginId,
     response: &mut Response<Body>,
 ) -> Result<(), Stop> {
+    let Passage { site, record, route, .. } = passage;
     let Some(location) = response.headers().get(header::LOCATION) else { return Ok(()) };
     let repository = route.repository.as_ref().ok_or(Stop::Location)?;
     let location = location.to_str().map_err(|_| Stop::Location)?;
@@ -149,7 +140,11 @@ fn relocate(
     if route.upload.as_ref().is_some_and(|upload| *upload != location.upload) {
         return Err(Stop::Location);
     }
+    let ticket = next_ticket(passage, origin);
     site.uploads.touched(repository, &location.upload, record);
+    if route.kind == RouteKind::UploadOpen && ticket.extends {
+        site.tokens.opened(presented.expose(), repository, &location.upload, ticket.hard_end, ticket.opened);
+    }
     record.with(|outcome| outcome.upload = Some(location.upload.clone()));
     let sealed = site.tickets.seal(ticket, &uploads::binding(site, repository, &location.upload));
     let sealed = sealed.inspect_err(|error| tracing::error!(%error, "an upload goes on without a ticket")).ok();
@@ -159,13 +154,8 @@ fn relocate(
 }
 
 /// A 307 of a blob may lead to storage; any other redirect stays on the host that was asked.
-fn check_redirect(
-    site: &Site,
-    client: &ClientOrigin,
-    route: &Route,
-    status: StatusCode,
-    response: &Response<Body>,
-) -> Result<(), Stop> {
+fn check_redirect(passage: &Passage<'_>, status: StatusCode, response: &Response<Body>) -> Result<(), Stop> {
+    let Passage { site, client, route, .. } = passage;
     let Some(location) = response.headers().get(header::LOCATION) else { return Ok(()) };
     let location = Uri::try_from(location.as_bytes()).map_err(|_| Stop::Location)?;
     let Some(host) = location.authority() else {
@@ -173,7 +163,8 @@ fn check_redirect(
         return if location.path().starts_with("//") { Err(Stop::Location) } else { Ok(()) };
     };
     let own = |host: &Authority| {
-        client.host.as_ref() == Some(host) || site.host.as_ref().is_some_and(|own| own.as_bytes() == host.as_str().as_bytes())
+        client.host.as_ref() == Some(host)
+            || site.host.as_ref().is_some_and(|own| own.as_bytes() == host.as_str().as_bytes())
     };
     let storage = route.kind == RouteKind::Blob && status == StatusCode::TEMPORARY_REDIRECT;
     let allowed = match &site.redirects {
@@ -185,7 +176,8 @@ fn check_redirect(
 }
 
 /// The registry's 401 keeps its body and its reason, but sends the client to our realm alone.
-fn own_challenge(site: &Site, client: &ClientOrigin, permit: &Permit, response: &mut Response<Body>) {
+fn own_challenge(passage: &Passage<'_>, response: &mut Response<Body>) {
+    let Passage { site, client, permit, .. } = passage;
     let theirs = response.headers().get(header::WWW_AUTHENTICATE).and_then(|value| value.to_str().ok()).unwrap_or("");
     if site.renew == Renew::Resign {
         tracing::error!(
@@ -207,21 +199,19 @@ fn own_challenge(site: &Site, client: &ClientOrigin, permit: &Permit, response: 
 }
 
 /// Keeps the view of open uploads true.
-fn settle(site: &Site, permit: &Permit, route: &Route, method: &Method, status: StatusCode, record: &Record) {
+fn settle(passage: &Passage<'_>, status: StatusCode) {
+    let Passage { site, route, record, .. } = passage;
     let (RouteKind::Upload, Some(repository), Some(upload)) = (route.kind, &route.repository, &route.upload) else {
         return;
     };
-    let ended = match *method {
+    let ended = match *passage.method {
         Method::PUT => status == StatusCode::CREATED,
         Method::DELETE => status.is_success(),
         _ => false,
     };
     if ended || status == StatusCode::NOT_FOUND {
         site.uploads.ended(repository, upload, record);
-        site.tokens.closed(repository, upload);
-        if permit.is_rescue() {
-            tracing::debug!(repository = %repository, "an upload whose token had lapsed was completed");
-        }
+        site.tokens.closed(repository, upload, site.clock.now());
     }
 }
 

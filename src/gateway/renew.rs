@@ -10,7 +10,7 @@ use super::site::Site;
 use crate::base::clock::Timestamp;
 use crate::base::secret::Secret;
 use crate::issuance::renewal::ExchangeError;
-use crate::oci::access::{Needed, ResourceActions};
+use crate::oci::access::Needed;
 use crate::oci::route::Route;
 use crate::oci::scope;
 use crate::policy::Renew;
@@ -49,19 +49,19 @@ pub async fn registry_token(
     site: &Site,
     permit: &Permit,
     route: &Route,
-    presented: Secret,
+    presented: &Secret,
     has_body: bool,
 ) -> Result<Secret, Stop> {
     match site.renew {
-        Renew::Resign => minted(site, permit, &presented, has_body).await,
+        Renew::Resign => minted(site, permit, presented, has_body).await,
         Renew::Exchange => exchanged(site, permit, route, presented).await,
         Renew::Off => Ok(client(site, presented)),
     }
 }
 
-fn client(site: &Site, presented: Secret) -> Secret {
+fn client(site: &Site, presented: &Secret) -> Secret {
     site.metrics.registry_token(TokenSource::Client);
-    presented
+    presented.clone()
 }
 
 async fn minted(site: &Site, permit: &Permit, presented: &Secret, has_body: bool) -> Result<Secret, Stop> {
@@ -112,14 +112,16 @@ fn cache_key(presented: &Secret, needed: &Needed) -> [u8; 32] {
     key
 }
 
-async fn exchanged(site: &Site, permit: &Permit, route: &Route, presented: Secret) -> Result<Secret, Stop> {
+async fn exchanged(site: &Site, permit: &Permit, route: &Route, presented: &Secret) -> Result<Secret, Stop> {
     let now = site.clock.now();
     let rescue = permit.is_rescue();
     let soon = permit.claims().expires.since(now) < i64::try_from(site.push.exchange_margin.as_secs()).unwrap_or(0);
     if !rescue && !(super::uploads::is_step(route) && soon) {
         return Ok(client(site, presented));
     }
-    match site.tokens.exchange(&presented, permit.claims(), permit.identity(), &asked(permit)).await {
+    // Asked for: what the request needs, which the permit says the old token granted.
+    let asked = site.tokens.exchange(presented.expose(), permit.claims(), permit.identity(), permit.resources(), now);
+    match asked.await {
         Ok(exchanged) => {
             site.metrics.registry_token(TokenSource::Exchanged);
             Ok(exchanged.token)
@@ -128,11 +130,6 @@ async fn exchanged(site: &Site, permit: &Permit, route: &Route, presented: Secre
         Err(_) if !rescue => Ok(client(site, presented)),
         Err(error) => Err(Stop::Refused(refusal(error), permit.needed().clone())),
     }
-}
-
-/// What is asked of the authority: what the request needs, which the permit says the old token granted.
-fn asked(permit: &Permit) -> Vec<ResourceActions> {
-    permit.resources().to_vec()
 }
 
 fn refusal(error: ExchangeError) -> Refusal {
@@ -146,6 +143,7 @@ fn refusal(error: ExchangeError) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oci::access::{Action, ResourceActions};
 
     fn minted(issued: i64) -> Minted {
         Minted { token: Secret::new(vec![1]), issued_at: Timestamp(issued), expires: Timestamp(issued + 600) }
@@ -170,7 +168,7 @@ mod tests {
 
     #[test]
     fn tokens_and_accesses_never_share_a_key() {
-        let pull = Needed::Resources(vec![ResourceActions::repository("g/p", &[crate::oci::access::Action::Pull])]);
+        let pull = Needed::Resources(vec![ResourceActions::repository("g/p", &[Action::Pull])]);
         let keys = [
             cache_key(&Secret::new(b"one".to_vec()), &Needed::AnyToken),
             cache_key(&Secret::new(b"one*".to_vec()), &Needed::AnyToken),

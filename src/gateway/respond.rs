@@ -80,11 +80,15 @@ pub fn stop(
             plain(StatusCode::BAD_GATEWAY, ErrorCode::Unavailable, "the registry broke the connection")
         }
         Stop::Upstream(_) => retry("the registry cannot be reached"),
-        Stop::Silent => plain(StatusCode::GATEWAY_TIMEOUT, ErrorCode::Unavailable, "the registry did not answer in time"),
-        Stop::Body => plain(StatusCode::REQUEST_TIMEOUT, ErrorCode::Unknown, "the request's body broke off"),
-        Stop::Location => {
-            plain(StatusCode::BAD_GATEWAY, ErrorCode::Unavailable, "the registry answered with a URL that is not its own")
+        Stop::Silent => {
+            plain(StatusCode::GATEWAY_TIMEOUT, ErrorCode::Unavailable, "the registry did not answer in time")
         }
+        Stop::Body => plain(StatusCode::REQUEST_TIMEOUT, ErrorCode::Unknown, "the request's body broke off"),
+        Stop::Location => plain(
+            StatusCode::BAD_GATEWAY,
+            ErrorCode::Unavailable,
+            "the registry answered with a URL that is not its own",
+        ),
     }
 }
 
@@ -141,12 +145,7 @@ fn refused(
 
 /// A 401 as a registry writes it.
 #[must_use]
-pub fn challenge(
-    site: &Site,
-    client: &ClientOrigin,
-    needed: &Needed,
-    error: Option<ChallengeError>,
-) -> Response<Body> {
+pub fn challenge(site: &Site, client: &ClientOrigin, needed: &Needed, error: Option<ChallengeError>) -> Response<Body> {
     let scope: Vec<ResourceActions> = match needed {
         Needed::Resources(resources) => resources.clone(),
         Needed::AnyToken | Needed::WholeToken => Vec::new(),

@@ -10,7 +10,7 @@ use super::renew::MintedTokens;
 use super::uploads::Uploads;
 use super::{Redirects, SiteSettings};
 use crate::base::clock::Clock;
-use crate::issuance::TokenService;
+use crate::issuance::service::TokenService;
 use crate::policy::{PushSettings, Renew};
 use crate::telemetry::metrics::Metrics;
 use crate::token::minter::Minter;
@@ -59,12 +59,6 @@ pub struct Site {
 }
 
 impl Site {
-    /// The Host the registry is shown, where it is not the client's.
-    #[must_use]
-    pub fn host_header(&self) -> Option<&HeaderValue> {
-        self.host.as_ref()
-    }
-
     /// The realm of challenges: the file's, else the token path on the host that was asked.
     #[must_use]
     pub fn realm(&self, client: &ClientOrigin) -> String {

@@ -1,11 +1,22 @@
 //! Tokens obtained for clients: asked once, cached, repaired, remembered; and asked again while a push outlives one.
 //!
 //! ```text
-//! endpoints::token ─▶ TokenService ─▶ cache (single flight) ─▶ authority
-//! gateway ─▶ reverify / exchange ─▶ credentials (sealed) ─▶ authority
+//! endpoints::token ─▶ TokenService::issue ─▶ cache ─▶ flight (single) ─▶ authority
+//!                                    repair ◀── token ──▶ credentials (sealed, if it grants push)
+//! gateway ─▶ TokenService::{reverify, exchange} ─▶ revocation? ─▶ credentials ─▶ flight ─▶ authority
 //! ```
 //!
-//! It must never hand a token to anyone but the exact credential that asked, nor keep a credential in clear.
+//! It must never hand a token to anyone but the exact credential that asked, nor keep a credential in clear, nor turn
+//! an authority that cannot be asked into a denial.
+
+pub mod cache;
+pub mod credentials;
+pub mod flight;
+pub mod key;
+pub mod renewal;
+pub mod repair;
+pub mod revocation;
+pub mod service;
 
 /// `[tokens]`
 #[derive(Clone, Debug)]

@@ -217,6 +217,8 @@ labels! {
         KillList = "kill_list",
         /// Label values from the configuration.
         MetricNames = "metric_names",
+        /// Uploads kept in view.
+        Uploads = "uploads",
     }
 }
 

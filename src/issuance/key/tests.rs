@@ -1,0 +1,154 @@
+use std::net::IpAddr;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::oci::access::Action;
+
+/// Owned parts, for making neighbours of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Parts5 {
+    authority: String,
+    authorization: Option<Vec<u8>>,
+    service: Option<String>,
+    scope: String,
+    account: Option<String>,
+}
+
+fn key(keyer: &Keyer, parts: &Parts5, client: IpAddr) -> Key {
+    keyer.asked(&Asked {
+        authority: &parts.authority,
+        authorization: parts.authorization.as_deref(),
+        service: parts.service.as_deref(),
+        scope: &parts.scope,
+        account: parts.account.as_deref(),
+        client,
+    })
+}
+
+fn home() -> IpAddr {
+    "10.0.0.1".parse().unwrap()
+}
+
+/// Few letters and short words, so that neighbours share most of their bytes.
+fn parts() -> impl Strategy<Value = Parts5> {
+    let word = "[ab]{0,3}";
+    (word, proptest::option::of(word), proptest::option::of(word), word, proptest::option::of(word)).prop_map(
+        |(authority, authorization, service, scope, account)| Parts5 {
+            authority,
+            authorization: authorization.map(String::into_bytes),
+            service,
+            scope,
+            account,
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4096))]
+
+    #[test]
+    fn two_requests_share_a_key_exactly_when_every_part_is_equal(one in parts(), other in parts()) {
+        let keyer = Keyer::new().unwrap();
+        prop_assert_eq!(key(&keyer, &one, home()) == key(&keyer, &other, home()), one == other);
+    }
+
+    #[test]
+    fn moving_a_boundary_between_two_parts_changes_the_key(text in "[ -~]{1,40}", first in 0usize..40, second in 0usize..40) {
+        let split = |at: usize| {
+            let at = at % (text.len() + 1);
+            let (authority, scope) = text.split_at(at);
+            Parts5 {
+                authority: authority.to_owned(),
+                authorization: None,
+                service: None,
+                scope: scope.to_owned(),
+                account: None,
+            }
+        };
+        let (one, other) = (split(first), split(second));
+        let keyer = Keyer::new().unwrap();
+        prop_assert_eq!(key(&keyer, &one, home()) == key(&keyer, &other, home()), one == other);
+    }
+}
+
+#[test]
+fn every_kind_of_boundary_shift_makes_another_key() {
+    let keyer = Keyer::new().unwrap();
+    let shifted = [
+        (Some("ab"), Some("c"), "d"),
+        (Some("a"), Some("bc"), "d"),
+        (Some("abc"), None, "d"),
+        (Some("abc"), Some(""), "d"),
+        (Some(""), Some("abc"), "d"),
+        (None, Some("abc"), "d"),
+        (None, Some("abcd"), ""),
+        (None, None, "abcd"),
+    ];
+    let keys: Vec<Key> = shifted
+        .iter()
+        .map(|(authorization, service, scope)| {
+            keyer.asked(&Asked {
+                authority: "gitlab",
+                authorization: authorization.map(str::as_bytes),
+                service: *service,
+                scope,
+                account: None,
+                client: home(),
+            })
+        })
+        .collect();
+    for (index, key) in keys.iter().enumerate() {
+        assert!(!keys[index + 1..].contains(key), "{:?} shares its key", shifted[index]);
+    }
+}
+
+#[test]
+fn an_address_counts_whole_for_ipv4_and_by_its_64_for_ipv6() {
+    let keyer = Keyer::new().unwrap();
+    let of = |address: &str| {
+        let parts = Parts5 {
+            authority: "gitlab".to_owned(),
+            authorization: None,
+            service: None,
+            scope: String::new(),
+            account: None,
+        };
+        key(&keyer, &parts, address.parse().unwrap())
+    };
+    assert_ne!(of("10.0.0.1"), of("10.0.0.2"));
+    assert_eq!(of("10.0.0.1"), of("::ffff:10.0.0.1"));
+    assert_eq!(of("2001:db8:0:1::1"), of("2001:db8:0:1:ffff::2"));
+    assert_ne!(of("2001:db8:0:1::1"), of("2001:db8:0:2::1"));
+}
+
+#[test]
+fn keys_of_two_purposes_never_meet() {
+    let keyer = Keyer::new().unwrap();
+    let keys = [
+        keyer.credential("", Some(b"x")),
+        keyer.token(b"x"),
+        keyer.upload("", "x"),
+        keyer.upload("x", ""),
+        keyer.grant(keyer.token(b"x"), "x"),
+        keyer.exchange(keyer.token(b"x"), &[]),
+    ];
+    for (index, key) in keys.iter().enumerate() {
+        assert!(!keys[index + 1..].contains(key), "number {index} meets another");
+    }
+}
+
+#[test]
+fn an_exchange_is_the_same_in_any_order_and_another_with_one_action_more() {
+    let keyer = Keyer::new().unwrap();
+    let token = keyer.token(b"t");
+    let a = ResourceActions::repository("g/a", &[Action::Pull, Action::Push]);
+    let b = ResourceActions::repository("g/b", &[Action::Pull]);
+    assert_eq!(keyer.exchange(token, &[a.clone(), b.clone()]), keyer.exchange(token, &[b.clone(), a.clone()]));
+    assert_ne!(keyer.exchange(token, &[a.clone(), b.clone()]), keyer.exchange(token, &[a]));
+}
+
+#[test]
+fn another_process_makes_other_keys() {
+    assert_ne!(Keyer::new().unwrap().token(b"t"), Keyer::new().unwrap().token(b"t"));
+}
