@@ -22,17 +22,27 @@ pub(crate) fn of_registry(log: &str, repository: &str) -> String {
 /// One line, without secrets, without what differs from run to run, not too long.
 fn shorten(line: &str) -> String {
     let line = line.split_once("msg=\"").map_or(line, |(_, message)| message.trim_end_matches('"')).replace("\\n", " ");
-    let mut text = line.split_whitespace().map(calm).collect::<Vec<_>>().join(" ");
-    if text.chars().count() > LONGEST {
-        text = text.chars().take(LONGEST - 1).collect::<String>() + "…";
+    let text = line.split_whitespace().map(calm).collect::<Vec<_>>().join(" ");
+    // oras prints the whole error body; a Go error has its cause at the end.
+    let text = text.split(" [map[").next().unwrap_or_default();
+    let letters: Vec<char> = text.chars().collect();
+    match letters.len().checked_sub(LONGEST) {
+        None | Some(0) => text.to_owned(),
+        Some(over) => {
+            let kept = letters.len() - over;
+            let (first, last) = (letters.iter().take(kept / 3), letters.iter().skip(over + kept / 3));
+            format!("{} … {}", first.collect::<String>().trim_end(), last.collect::<String>().trim_start())
+        }
     }
-    text
 }
 
 /// Upload URLs carry the upload's state, digests and ports are of this run only, and none of them says why.
 fn calm(word: &str) -> String {
     if let Some((before, _)) = word.split_once("sha256:") {
         return format!("{before}sha256:…");
+    }
+    if word.starts_with("/tmp/") {
+        return "…".to_owned();
     }
     if let Some((path, _)) = word.split_once("/blobs/uploads/") {
         return calm(&format!("{path}/blobs/uploads…"));

@@ -17,6 +17,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 const CHUNK: usize = 16 * 1024;
+/// How far into an answer is listened.
+const HEAD: usize = 4096;
 /// The parameter listened for: Tidegate's ticket in a Location.
 const PARAMETER: &[u8] = b"_tidegate=";
 
@@ -102,20 +104,20 @@ async fn pour(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, overheard: Overhe
     }
 }
 
-/// A value cut by the end of a chunk is let go: there are hundreds, and half of one would match nothing.
+/// Tickets travel in heads of answers, and those begin a chunk. A value that the chunk's end cuts is let go: there are
+/// hundreds, and half of one would match nothing.
 fn listen(chunk: &[u8], overheard: &Overheard) {
-    let starts = chunk.windows(PARAMETER.len()).enumerate().filter(|(_, window)| *window == PARAMETER);
-    for (start, _) in starts {
-        let rest = chunk.get(start + PARAMETER.len()..).unwrap_or_default();
-        let value: Vec<u8> = rest
-            .iter()
-            .copied()
-            .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-            .collect();
-        if !value.is_empty() && value.len() < rest.len() {
-            let value = String::from_utf8_lossy(&value).into_owned();
-            overheard.lock().unwrap_or_else(PoisonError::into_inner).insert(value);
-        }
+    if !chunk.starts_with(b"HTTP/1.") {
+        return;
+    }
+    let head = chunk.get(..HEAD).unwrap_or(chunk);
+    let Some(start) = head.windows(PARAMETER.len()).position(|window| window == PARAMETER) else { return };
+    let rest = head.get(start + PARAMETER.len()..).unwrap_or_default();
+    let value: Vec<u8> =
+        rest.iter().copied().take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')).collect();
+    if !value.is_empty() && value.len() < rest.len() {
+        let value = String::from_utf8_lossy(&value).into_owned();
+        overheard.lock().unwrap_or_else(PoisonError::into_inner).insert(value);
     }
 }
 

@@ -135,6 +135,8 @@ impl std::fmt::Debug for Shared {
 
 struct State {
     life: Life,
+    /// Where a login has a life of its own.
+    lives: BTreeMap<String, Life>,
     mood: Mood,
     logins: BTreeMap<String, Login>,
     received: Vec<Received>,
@@ -151,7 +153,14 @@ impl Authority {
     /// Starts one on `listen` (port 0: any) that signs with the PEM key in `key`.
     pub(crate) async fn start(listen: SocketAddr, voice: Voice, key: &Path, life: Life) -> Result<Self> {
         let key = EncodingKey::from_rsa_pem(&std::fs::read(key)?)?;
-        let state = State { life, mood: Mood::Fair, logins: BTreeMap::new(), received: Vec::new(), issued: Vec::new() };
+        let state = State {
+            life,
+            lives: BTreeMap::new(),
+            mood: Mood::Fair,
+            logins: BTreeMap::new(),
+            received: Vec::new(),
+            issued: Vec::new(),
+        };
         let shared = Arc::new(Shared { voice, key, state: Mutex::new(state) });
         let (address, serving) = serve::start(listen, Arc::clone(&shared)).await?;
         Ok(Self { address, shared, serving })
@@ -177,6 +186,11 @@ impl Authority {
 
     pub(crate) fn set_life(&self, life: Life) {
         self.shared.state().life = life;
+    }
+
+    /// Gives the tokens of one login a life of their own.
+    pub(crate) fn set_life_of(&self, login: &str, life: Life) {
+        self.shared.state().lives.insert(login.to_owned(), life);
     }
 
     pub(crate) fn received(&self) -> Vec<Received> {

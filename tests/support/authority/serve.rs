@@ -85,7 +85,8 @@ fn answer(shared: &Shared, request: &Request<Incoming>) -> (u16, String, String)
     };
     let (life, login) = {
         let state = shared.state();
-        (state.life, state.logins.get(&name).filter(|login| login.password == password).cloned())
+        let life = state.lives.get(&name).copied().unwrap_or(state.life);
+        (life, state.logins.get(&name).filter(|login| login.password == password).cloned())
     };
     let Some(login) = login else {
         let denied = json!({ "errors": [{ "code": "UNAUTHORIZED", "message": "HTTP Basic: Access denied." }] });
