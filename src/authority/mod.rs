@@ -10,3 +10,5 @@
 
 pub mod answer;
 pub mod gitlab;
+#[cfg(test)]
+pub(crate) mod testing;

@@ -7,7 +7,6 @@
 //! lease   Lease                   a request body that can be taken back
 //! io      WriteIdle               a connection that ends when nobody reads it
 //! units   ByteSize, Ttl           numbers that carry their unit
-//! drain   Draining                whether this process is leaving
 //! peer    Peer                    the other end of a client connection
 //! ```
 //!
@@ -15,7 +14,6 @@
 
 pub mod body;
 pub mod clock;
-pub mod drain;
 pub mod io;
 pub mod lease;
 pub mod peer;

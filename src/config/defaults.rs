@@ -12,6 +12,9 @@ const fn seconds(seconds: u64) -> Ttl {
     Ttl(Duration::from_secs(seconds))
 }
 
+/// No time at all, where that has a meaning.
+pub(crate) const NONE: Ttl = seconds(0);
+
 /// The shortest time that is worth waiting for anything: less only says «never».
 pub(crate) const MOMENT: Ttl = Ttl(Duration::from_millis(100));
 

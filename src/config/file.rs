@@ -15,7 +15,7 @@ use super::defaults;
 use super::item::{At, Item, Value};
 use super::problem::Reporter;
 use super::section::{Key, Section};
-use super::spec::{bounded, default, named, optional, optional_section, required, section};
+use super::spec::{advised, bounded, default, named, optional, optional_section, required, section};
 use super::value::{HostName, Kind, Origin, Rate, Url};
 use crate::base::units::{ByteSize, Ttl};
 use crate::gateway::Redirects;
@@ -29,7 +29,7 @@ section! {
         listeners: Listeners = section(),
         /// Who decides access.
         authorities: Vec<(At<String>, Authority)> = named("gitlab"),
-        /// What stands behind the door, by the host that clients ask for: `host` or `host:port`, the longer match wins; `*` is every other host.
+        /// What stands behind the door, by host.
         sites: Vec<(At<String>, Site)> = named("\"registry.example.com\""),
         /// What registry tokens are signed with.
         signing: Option<Signing> = optional_section(),
@@ -67,7 +67,7 @@ section! {
         /// Where it listens.
         address: Option<At<SocketAddr>> = required("\"0.0.0.0:443\""),
         /// Its certificate and key, PEM, the leaf first; or several, `tls = { certificates = [ { certificate = "a.crt", key = "a.key" }, … ] }`, chosen by SNI, the first for every other name. Left out: plain HTTP, behind a balancer that ends TLS.
-        tls: Option<At<Tls>> = optional("{ certificate = \"tls.crt\", key = \"tls.key\" }"),
+        tls: Option<At<Tls>> = advised("{ certificate = \"tls.crt\", key = \"tls.key\" }"),
         /// Whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed, read from the right to the first stranger. Left out: nobody's.
         trusted_proxies: Option<At<Vec<At<IpNet>>>> = optional("[\"10.0.0.0/8\"]"),
         /// Peers that must send PROXY protocol (v1 or v2); all others are plain. `trusted_proxies` then looks at the address it gives. Left out: nobody.
@@ -110,7 +110,7 @@ section! {
 }
 
 section! {
-    /// Who decides access.
+    /// Who decides access, by a name of your own.
     struct Authority {
         /// What it is: `gitlab` is any server of Docker's token protocol, GitLab first of all.
         kind: Option<At<Kind>> = required("\"gitlab\""),
@@ -125,13 +125,13 @@ section! {
         /// Who signs its tokens: PEM certificates or JWKS files, as in the registry's `auth.token.rootcertbundle` or `jwks`.
         trusted: Option<At<Vec<At<PathBuf>>>> = required("[\"gitlab-registry.crt\"]"),
         /// Leeway on `exp` and `nbf`. Registries have 60 s: with more, they refuse what Tidegate lets through.
-        leeway: At<Ttl> = bounded(defaults::LEEWAY, Ttl(std::time::Duration::ZERO), Some(defaults::LEEWAY_MOST)),
+        leeway: At<Ttl> = bounded(defaults::LEEWAY, defaults::NONE, Some(defaults::LEEWAY_MOST)),
     }
     later "users", "htpasswd";
 }
 
 section! {
-    /// One host, by the name that clients ask for. It has a registry, a proxy, or both.
+    /// What stands behind the door for one host: a registry, a proxy, or both. Named by what clients ask for, `host` or `host:port`, the longer match wins; `*` is every other host.
     struct Site {
         /// The authority that decides.
         authority: Option<At<String>> = required("\"gitlab\""),
@@ -194,7 +194,7 @@ section! {
         cache: At<ByteSize> = default(defaults::TOKEN_CACHE),
         /// How long a denial is remembered for exactly the credential that was denied.
         negative_ttl: At<Ttl> =
-            bounded(defaults::NEGATIVE_TTL, Ttl(std::time::Duration::ZERO), Some(defaults::NEGATIVE_TTL_MOST)),
+            bounded(defaults::NEGATIVE_TTL, defaults::NONE, Some(defaults::NEGATIVE_TTL_MOST)),
         /// Whether clients are told how long a token lives (`expires_in`); without it they take it to be 60 s.
         announce_lifetime: At<bool> = default(defaults::ANNOUNCE_LIFETIME),
     }
@@ -204,7 +204,7 @@ section! {
     /// What upload sessions are sealed with, so that any replica knows them.
     struct Tickets {
         /// Files of 32 random bytes in base64, readable by their owner alone (`openssl rand -base64 32`). The first seals, all open. Left out: made at start, and a push survives neither a restart nor a second replica.
-        keys: Option<At<Vec<At<PathBuf>>>> = optional("[\"tickets.key\", \"tickets.previous.key\"]"),
+        keys: Option<At<Vec<At<PathBuf>>>> = advised("[\"tickets.key\", \"tickets.previous.key\"]"),
     }
 }
 

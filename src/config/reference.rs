@@ -18,8 +18,8 @@ pub fn toml() -> String {
     comment(&mut out, &File::about());
     comment(
         &mut out,
-        "Every key is here. One that is written out has a default, which it shows, or must be there; one behind a `#` may be left \
-         out, and shows an example. `tidegate check --config FILE` tells every mistake.",
+        "Every key is here, with its default where it has one, else with an example. A key behind a `#` may be left out. \
+         `tidegate check --config FILE` tells every mistake.",
     );
     for key in File::keys() {
         section(&mut out, "", &key);
@@ -54,7 +54,7 @@ fn section(out: &mut String, parent: &str, key: &Key) {
     let (inner, own): (Vec<&Key>, Vec<&Key>) = keys.iter().partition(|key| is_section(key));
     if !own.is_empty() {
         out.push('\n');
-        comment(out, &both(&key.about, about));
+        comment(out, about);
         line(out, &format!("[{path}]"));
         for key in own {
             entry(out, key);
@@ -72,13 +72,12 @@ fn entry(out: &mut String, key: &Key) {
             comment(out, &key.about);
             line(out, &format!("{name} = {example}"));
         }
-        Shape::Optional { example, .. } => {
+        Shape::Optional { example, shown, .. } => {
             comment(out, &key.about);
-            line(out, &format!("#{name} = {example}"));
+            line(out, &format!("{}{name} = {example}", if *shown { "" } else { "#" }));
         }
-        Shape::Default { value, bounds, .. } => {
-            let bounds = bounds.as_ref().map_or_else(String::new, |bounds| format!(" ({bounds})"));
-            comment(out, &format!("{}{bounds}", key.about));
+        Shape::Default { value, .. } => {
+            comment(out, &key.about);
             line(out, &format!("{name} = {value}"));
         }
         Shape::Section { .. } | Shape::Named { .. } => {}
@@ -93,8 +92,8 @@ fn table(out: &mut String, parent: &str, key: &Key) {
     };
     let (inner, own): (Vec<&Key>, Vec<&Key>) = keys.iter().partition(|key| is_section(key));
     if !own.is_empty() {
-        line(out, &format!("\n## `[{path}]`\n\n{}\n", both(&key.about, about)));
-        line(out, "| key | when left out | meaning |\n| --- | --- | --- |");
+        line(out, &format!("\n## `[{path}]`\n\n{}\n", about));
+        line(out, "| key | default or example | meaning |\n| --- | --- | --- |");
         for key in own {
             row(out, "", key);
         }
@@ -105,18 +104,15 @@ fn table(out: &mut String, parent: &str, key: &Key) {
 }
 
 fn row(out: &mut String, parent: &str, key: &Key) {
-    let (absent, want, inside) = match &key.shape {
-        Shape::Required { want, inside, .. } => ("must be there".to_owned(), want.clone(), inside.as_slice()),
-        Shape::Optional { want, inside, .. } => ("may be left out".to_owned(), want.clone(), inside.as_slice()),
-        Shape::Default { want, value, bounds, .. } => {
-            let bounds = bounds.as_ref().map_or_else(String::new, |bounds| format!("; {bounds}"));
-            (format!("`{value}`"), format!("{want}{bounds}"), [].as_slice())
-        }
+    let (absent, bounds, inside) = match &key.shape {
+        Shape::Required { example, inside } => (format!("required, as in `{example}`"), None, inside.as_slice()),
+        Shape::Optional { example, inside, .. } => (format!("none, as in `{example}`"), None, inside.as_slice()),
+        Shape::Default { value, bounds } => (format!("`{value}`"), bounds.as_ref(), [].as_slice()),
         Shape::Section { .. } | Shape::Named { .. } => return,
     };
     let name = join(parent, key.name);
-    let absent = if parent.is_empty() { absent } else { "see above".to_owned() };
-    line(out, &cells(&[&format!("`{name}`"), &absent, &format!("{} Written: {want}.", key.about)]));
+    let bounds = bounds.map_or_else(String::new, |bounds| format!(" {bounds}."));
+    line(out, &cells(&[&format!("`{name}`"), &absent, &format!("{}{bounds}", key.about)]));
     for key in inside {
         row(out, &name, key);
     }
@@ -124,11 +120,6 @@ fn row(out: &mut String, parent: &str, key: &Key) {
 
 fn is_section(key: &Key) -> bool {
     matches!(key.shape, Shape::Section { .. } | Shape::Named { .. })
-}
-
-/// What the field says and what its section says, once where they say the same.
-fn both(field: &str, section: &str) -> String {
-    if section.starts_with(field) { section.to_owned() } else { format!("{field} {section}") }
 }
 
 fn join(parent: &str, name: &str) -> String {

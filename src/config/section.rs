@@ -41,11 +41,11 @@ pub(crate) struct Key {
 #[derive(Clone, Debug)]
 pub(crate) enum Shape {
     /// Must be there. The example is TOML.
-    Required { want: String, example: &'static str, inside: Vec<Key> },
-    /// May be left out, and then means what `about` says.
-    Optional { want: String, example: &'static str, inside: Vec<Key> },
+    Required { example: &'static str, inside: Vec<Key> },
+    /// May be left out, and then means what `about` says; `shown` where the reference file has it.
+    Optional { example: &'static str, shown: bool, inside: Vec<Key> },
     /// May be left out, and then is `value`; within `bounds`.
-    Default { want: String, value: String, bounds: Option<String> },
+    Default { value: String, bounds: Option<String> },
     /// A section of its own.
     Section { about: String, keys: Vec<Key> },
     /// Sections named by the operator.
@@ -99,7 +99,7 @@ pub(crate) fn left_out<T: Section>(place: Place, reporter: &mut Reporter<'_>) ->
 }
 
 fn unknown<T: Section>(place: &Place, name: &str, known: &[&str], reporter: &mut Reporter<'_>) {
-    let possible = || format!("what can stand here: {}", quoted(known));
+    let possible = || format!("the keys here are {}", quoted(known));
     if T::LATER.contains(&name) {
         reporter.error(place, "not supported by this version", format!("remove it; {}", possible()));
     } else if let Some(near) = nearest(name, known) {

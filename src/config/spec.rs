@@ -28,7 +28,12 @@ pub(crate) fn required<T>(example: &'static str) -> Required<T> {
 
 /// A key that may be left out.
 pub(crate) fn optional<T>(example: &'static str) -> Optional<T> {
-    Optional { example, of: PhantomData }
+    Optional { example, shown: false, of: PhantomData }
+}
+
+/// A key that may be left out and seldom should be: the reference file has it.
+pub(crate) fn advised<T>(example: &'static str) -> Optional<T> {
+    Optional { example, shown: true, of: PhantomData }
 }
 
 /// A key that has a default.
@@ -67,6 +72,7 @@ pub(crate) struct Required<T> {
 #[derive(Debug)]
 pub(crate) struct Optional<T> {
     example: &'static str,
+    shown: bool,
     of: PhantomData<T>,
 }
 
@@ -116,7 +122,7 @@ impl<T: Value> Spec for Required<T> {
             Some(item) => read_at(item, fields.reporter),
             None => {
                 let place = fields.absent(name);
-                let instead = format!("write {}, as in `{name} = {}`", T::want(), self.example);
+                let instead = format!("write it, as in `{name} = {}`", self.example);
                 fields.reporter.missing(&place, instead);
                 None
             }
@@ -124,7 +130,7 @@ impl<T: Value> Spec for Required<T> {
     }
 
     fn shape(self) -> Shape {
-        Shape::Required { want: T::want(), example: self.example, inside: T::inside() }
+        Shape::Required { example: self.example, inside: T::inside() }
     }
 }
 
@@ -136,7 +142,7 @@ impl<T: Value> Spec for Optional<T> {
     }
 
     fn shape(self) -> Shape {
-        Shape::Optional { want: T::want(), example: self.example, inside: T::inside() }
+        Shape::Optional { example: self.example, shown: self.shown, inside: T::inside() }
     }
 }
 
@@ -149,7 +155,7 @@ impl<T: Written> Spec for Default<T> {
     }
 
     fn shape(self) -> Shape {
-        Shape::Default { want: T::want(), value: self.value.written(), bounds: None }
+        Shape::Default { value: self.value.written(), bounds: None }
     }
 }
 
@@ -160,22 +166,22 @@ impl<T: Written + PartialOrd + Copy> Spec for Bounded<T> {
         let bounds = self.bounds();
         let found = default(self.value).read(name, fields);
         if found.value < self.least || self.most.is_some_and(|most| found.value > most) {
-            let what = format!("{} is out of bounds", found.value.written());
+            let what = format!("{} is out of bounds", found.value.written().trim_matches('"'));
             fields.reporter.error(&found.place, what, format!("write {bounds}"));
         }
         found
     }
 
     fn shape(self) -> Shape {
-        Shape::Default { want: T::want(), value: self.value.written(), bounds: Some(self.bounds()) }
+        Shape::Default { value: self.value.written(), bounds: Some(self.bounds()) }
     }
 }
 
 impl<T: Written> Bounded<T> {
     fn bounds(&self) -> String {
         match &self.most {
-            Some(most) => format!("{} to {}", self.least.written(), most.written()),
-            None => format!("{} or more", self.least.written()),
+            Some(most) => format!("`{}` to `{}`", self.least.written(), most.written()),
+            None => format!("`{}` or more", self.least.written()),
         }
     }
 }

@@ -257,7 +257,7 @@ impl<T: Value> Value for Vec<At<T>> {
 
 impl Written for Ttl {
     fn written(&self) -> String {
-        format!("\"{self}\"")
+        if self.0.is_zero() { "\"0s\"".to_owned() } else { format!("\"{self}\"") }
     }
 }
 

@@ -13,6 +13,8 @@
 //! Nothing under `/v2` is buffered beyond one window per direction. It must never read a body before the request is
 //! permitted, never send a request without a `Permit`, and never put a token, a ticket or a `_state` into a log.
 
+use std::sync::atomic::Ordering;
+
 use http::{Method, Request, Response};
 
 use crate::base::body::Body;
@@ -113,7 +115,7 @@ async fn pass(
         outcome.repository.clone_from(&route.repository);
         outcome.upload.clone_from(&route.upload);
     });
-    if route.kind == RouteKind::UploadOpen && head.method == Method::POST && site.drain.is_draining() {
+    if route.kind == RouteKind::UploadOpen && head.method == Method::POST && site.leaving.load(Ordering::Relaxed) {
         return Err(Stop::Draining);
     }
 

@@ -1,6 +1,7 @@
 //! One site, as all cores share it.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use http::HeaderValue;
 
@@ -51,7 +52,7 @@ pub struct Site {
     /// See `response`.
     pub idle: std::time::Duration,
     /// Whether no new upload may begin.
-    pub drain: crate::base::drain::Draining,
+    pub leaving: Arc<AtomicBool>,
     /// Wall time.
     pub clock: Clock,
     /// Counts.

@@ -106,13 +106,6 @@ impl Uploads {
         }
     }
 
-    /// Uploads touched within the last `quiet`.
-    #[must_use]
-    pub fn busy(&self, quiet: Duration) -> usize {
-        let now = Instant::now();
-        self.lock().values().filter(|open| now.duration_since(open.touched) < quiet).count()
-    }
-
     fn lock(&self) -> MutexGuard<'_, HashMap<(RepositoryName, UploadId), Open>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -45,8 +45,8 @@ impl Held {
     /// Whole seconds left of the token's life, by the less generous of the two clocks; leeway not counted.
     #[must_use]
     pub fn remaining(&self, now: Timestamp) -> u64 {
-        let monotonic = self.life.saturating_sub(self.obtained.elapsed());
-        self.expires.until(now).min(monotonic).as_secs()
+        let monotonic = self.life.as_secs().saturating_sub(self.obtained.elapsed().as_secs());
+        self.expires.until(now).as_secs().min(monotonic)
     }
 }
 

@@ -12,11 +12,14 @@
 pub mod cache;
 pub mod credentials;
 pub mod flight;
+pub mod issued;
 pub mod key;
 pub mod renewal;
 pub mod repair;
 pub mod revocation;
 pub mod service;
+#[cfg(test)]
+pub(crate) mod testing;
 
 /// `[tokens]`
 #[derive(Clone, Debug)]

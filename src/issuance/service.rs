@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::cache::{Held, Remembered, TokenCache};
 use super::credentials::{CREDENTIAL_BYTES, Credential, Credentials};
 use super::flight::{Flights, Part};
+use super::issued::{Issued, IssuedToken, TokenRequest, Variant};
 use super::key::{Asked, Key, Keyer, NoRandomness};
 use super::renewal::Renewals;
 use super::{Settings, repair};
@@ -21,7 +22,7 @@ use crate::base::clock::{Clock, Timestamp};
 use crate::base::secret::Secret;
 use crate::oci::access::Action;
 use crate::oci::token_api::TokenQuery;
-use crate::policy::{PushSettings, Renew};
+use crate::policy::PushSettings;
 use crate::telemetry::labels::{CacheResult, Limit};
 use crate::telemetry::metrics::Metrics;
 use crate::token::verifier::Standing;
@@ -39,69 +40,6 @@ pub enum Error {
     /// No keys can be made.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
-}
-
-/// Which variant of the protocol the answer is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Variant {
-    /// `GET` (Docker token specification).
-    Docker,
-    /// `POST` (its OAuth2 variant), where `access_token` is required.
-    OAuth2,
-}
-
-/// A token request of a client.
-#[derive(Clone, Debug)]
-pub struct TokenRequest {
-    /// What goes to the authority.
-    pub question: Question,
-    /// How the site renews: it bounds the life that is announced.
-    pub renew: Renew,
-    /// What the answer is for.
-    pub variant: Variant,
-}
-
-/// What a client is answered.
-#[derive(Clone, Debug)]
-pub enum Issued {
-    /// A token.
-    Token(IssuedToken),
-    /// The authority's 4xx, to be passed on unchanged.
-    Refused {
-        /// What it said.
-        refusal: Arc<Refusal>,
-        /// What the cache had; none: it was not asked.
-        cache: Option<CacheResult>,
-    },
-    /// The authority's 429.
-    Throttled {
-        /// As it put it.
-        retry_after: Option<HeaderValue>,
-    },
-    /// The authority cannot be asked: never a denial.
-    Unavailable {
-        /// Why.
-        why: Unreachable,
-        /// As it put it.
-        retry_after: Option<HeaderValue>,
-    },
-}
-
-/// A token to hand out.
-#[derive(Clone, Debug)]
-pub struct IssuedToken {
-    /// The JSON body.
-    pub body: Bytes,
-    /// What the cache had; none: the request is not one to cache.
-    pub cache: Option<CacheResult>,
-    /// Whether the token verified; another is handed on as it came.
-    pub verified: bool,
-    /// `sub`
-    pub subject: Option<String>,
-    /// `auth_type`
-    pub auth_type: Option<String>,
-    /// Seconds left of its life; none where it did not verify.
-    pub remaining: Option<u64>,
 }
 
 /// Tokens of one authority: obtained, remembered, handed out, and asked for again. Cloning shares it.
@@ -296,7 +234,7 @@ impl Inner {
         let client: IpAddr = question.asker.address;
         let authorization = question.authorization.clone();
         let what = Credential { authorization, service: query.service, account: query.account, client };
-        let honoured = claims.expires.plus(self.authority.verifier().leeway);
+        let honoured = granted.signed.lives_until();
         let token = self.keyer.token(granted.token.expose());
         if self.credentials.keep(token, credential, &what, honoured, now).is_err() {
             self.metrics.limit_hit(Limit::Credentials);

@@ -190,3 +190,6 @@ impl Extension {
         Ok(Permit { holder, needed: self.needed, ticket: Some(self.ticket), verified })
     }
 }
+
+#[cfg(test)]
+mod tests;

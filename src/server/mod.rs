@@ -1,4 +1,32 @@
 //! Inbound sockets: listener, PROXY protocol, TLS, HTTP connections, drain.
+//!
+//! ```text
+//! listener ─▶ worker (a thread, a runtime) ─▶ proxy_protocol ─▶ tls ─▶ connection ─▶ stack ─▶ the service
+//!   slots: how many, from whom                  └── one deadline ──┘     activity       │
+//!                                                                          observe: record, inbound (idle, rate),
+//!                                                                          refused (what nobody reads)
+//! drain: serving ─▶ unready ─▶ draining ─▶ closed, and what was cut
+//! ```
+//!
+//! A connection's whole life stays on one worker. What workers share is read-mostly or a counter.
+//!
+//! It must never know routes, tokens or sites, never put a deadline over a whole body, and never let an answer be
+//! lost to a reset while the client still writes within the bounds it was given.
+
+pub mod activity;
+pub mod bounded;
+pub mod certificates;
+pub mod connection;
+pub mod drain;
+pub mod inbound;
+pub mod listener;
+pub mod observe;
+pub mod proxy_protocol;
+pub mod refused;
+pub mod slots;
+pub mod stack;
+pub mod tls;
+pub mod worker;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -42,4 +70,30 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// `drain.delay`
     pub drain_delay: Duration,
+}
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The list of certificates is empty, or one of its entries is.
+    #[error("there is no certificate to serve")]
+    NoCertificate,
+    /// A certificate is not X.509.
+    #[error("a certificate cannot be read")]
+    Certificate,
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up")]
+    Tls(#[source] rustls::Error),
+    /// A worker cannot be started.
+    #[error("a worker cannot be started")]
+    Worker(#[source] std::io::Error),
 }

@@ -4,7 +4,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::json::{self, Malformed};
+use super::json::{self, Malformed, Object};
 use crate::base::clock::Timestamp;
 use crate::oci::access::{Action, ResourceActions};
 
@@ -127,7 +127,7 @@ struct Wire {
     jti: Option<String>,
     auth_type: Option<String>,
     user: Option<String>,
-    access: Option<Vec<WireAccess>>,
+    access: Option<Vec<Object<WireAccess>>>,
 }
 
 #[derive(Deserialize)]
@@ -152,7 +152,7 @@ impl From<Wire> for Claims {
             id: wire.jti,
             auth_type: wire.auth_type,
             user: wire.user,
-            access: wire.access.unwrap_or_default().into_iter().map(AccessClaim::from).collect(),
+            access: wire.access.unwrap_or_default().into_iter().map(|Object(entry)| AccessClaim::from(entry)).collect(),
         }
     }
 }
@@ -195,3 +195,6 @@ fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>
         OneOrMany::Many(many) => many,
     })
 }
+
+#[cfg(test)]
+mod tests;

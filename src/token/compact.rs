@@ -130,3 +130,6 @@ impl std::fmt::Debug for Compact<'_> {
         f.debug_struct("Compact").field("header", &self.header).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

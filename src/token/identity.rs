@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::claims::Claims;
 use super::compact::Compact;
-use super::json;
+use super::json::{self, Object};
 use super::keys::VerifyingKeys;
 
 /// Issuer, audience, `sub`, `auth_type`, and GitLab's user or deploy token id where its nested `user` token verifies.
@@ -80,7 +80,7 @@ impl GitlabId {
     fn read(user: &str, keys: &VerifyingKeys) -> Option<Self> {
         #[derive(Deserialize)]
         struct User {
-            user_info: Option<UserInfo>,
+            user_info: Option<Object<UserInfo>>,
         }
         #[derive(Deserialize)]
         struct UserInfo {
@@ -89,7 +89,7 @@ impl GitlabId {
         }
         let token = Compact::parse(user.as_bytes()).ok()?;
         keys.check(&token).ok()?;
-        let info = json::read::<User>(token.payload()).ok()?.user_info?;
+        let Object(info) = json::read::<User>(token.payload()).ok()?.user_info?;
         match (info.user_id, info.deploy_token_id) {
             (Some(id), None) => Some(Self::User(id)),
             (None, Some(id)) => Some(Self::DeployToken(id)),
@@ -115,3 +115,6 @@ fn put(hash: &mut Context, part: Option<&[u8]>) {
     hash.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
     hash.update(part);
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::marker::PhantomData;
 
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// Objects and arrays within each other, the outermost included. A registry token has four.
@@ -19,7 +22,31 @@ pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Malformed> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     Strict { depth: 0 }.deserialize(&mut reader).map_err(|_| Malformed)?;
     reader.end().map_err(|_| Malformed)?;
-    serde_json::from_slice(bytes).map_err(|_| Malformed)
+    let Object(read) = serde_json::from_slice(bytes).map_err(|_| Malformed)?;
+    Ok(read)
+}
+
+/// A struct that was written as an object: serde would also take an array of its fields in their order.
+pub(super) struct Object<T>(pub(super) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OnlyMap<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for OnlyMap<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(OnlyMap(PhantomData))
+    }
 }
 
 struct Strict {
@@ -93,3 +120,6 @@ impl<'de> Visitor<'de> for Strict {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

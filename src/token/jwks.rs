@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
 use serde::Deserialize;
 
-use super::json;
+use super::json::{self, Object};
 use super::key_id::KeyId;
 use super::keys::KeyError;
 use super::public_key::{Kind, PublicKey};
@@ -15,7 +15,7 @@ pub(super) type Entry = (PublicKey, Algorithm, Option<KeyId>);
 
 #[derive(Deserialize)]
 struct Set {
-    keys: Vec<Jwk>,
+    keys: Vec<Object<Jwk>>,
 }
 
 #[derive(Deserialize)]
@@ -37,17 +37,18 @@ struct Jwk {
 /// Reads a set. Entries of other kinds or for other uses are left out (RFC 7517 §5); there may be none left.
 pub(super) fn read(content: &[u8]) -> Result<Vec<Entry>, KeyError> {
     let set: Set = json::read(content).map_err(|_| KeyError::Unreadable)?;
-    if set.keys.iter().any(|jwk| jwk.d.is_some()) {
+    if set.keys.iter().any(|Object(jwk)| jwk.d.is_some()) {
         return Err(KeyError::Private);
     }
-    set.keys.iter().filter(|jwk| jwk.purpose.as_deref().is_none_or(|purpose| purpose == "sig")).try_fold(
-        Vec::new(),
-        |mut entries, jwk| {
-            let id = jwk.kid.as_deref().map(KeyId::parse).transpose()?;
-            entries.extend(jwk.key().and_then(|key| Some((jwk.algorithm(key.kind())?, key))).map(|(a, k)| (k, a, id)));
-            Ok(entries)
-        },
-    )
+    let mut entries = Vec::new();
+    for Object(jwk) in &set.keys {
+        let signs = jwk.purpose.as_deref().is_none_or(|purpose| purpose == "sig");
+        let Some(key) = jwk.key().filter(|_| signs) else { continue };
+        let Some(algorithm) = jwk.algorithm(key.kind()) else { continue };
+        let own = jwk.kid.as_deref().map(KeyId::parse).transpose()?;
+        entries.push((key, algorithm, own));
+    }
+    Ok(entries)
 }
 
 impl Jwk {

@@ -82,3 +82,6 @@ impl KeyId {
         &self.0
     }
 }
+
+#[cfg(test)]
+mod tests;

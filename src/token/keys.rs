@@ -192,3 +192,6 @@ impl VerifyingKeys {
 
 /// A key that may have signed, with the algorithm pinned to it.
 type Candidate<'a> = (&'a PublicKey, Algorithm);
+
+#[cfg(test)]
+mod tests;

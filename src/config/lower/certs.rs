@@ -12,14 +12,12 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::time::ASN1Time;
 
 use super::Lowering;
+use crate::base::clock::Timestamp;
 use crate::config::file::{Pair, Signing};
 use crate::config::item::At;
-use crate::config::problem::{Place, Severity};
+use crate::config::problem::Severity;
 use crate::token::keys::VerifyingKeys;
 use crate::token::minter::{Minter, MinterError};
-
-/// What stands between the dashes of every private key in PEM.
-const PRIVATE: &[u8] = b"PRIVATE KEY-----";
 
 /// A certificate chain, the leaf first, and its key.
 type Client = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
@@ -61,17 +59,14 @@ impl Lowering<'_> {
             return None;
         }
         let mut keys = VerifyingKeys::default();
+        let instead = "name PEM certificates or a JWKS file";
         let mut whole = true;
         for path in &paths.value {
-            let instead = "name PEM certificates or a JWKS file";
             let Some(content) = self.public_file(path) else {
                 whole = false;
                 continue;
             };
-            if content.windows(PRIVATE.len()).any(|window| window == PRIVATE) {
-                self.unusable(path, "holds a private key, which nobody but its signer needs", instead);
-                whole = false;
-            } else if let Err(error) = keys.add(&content) {
+            if let Err(error) = keys.add(&content) {
                 self.unusable(path, &format!("cannot be used: {error}"), instead);
                 whole = false;
             }
@@ -84,20 +79,15 @@ impl Lowering<'_> {
         let (key, certificate) = (signing.key.as_ref(), signing.certificate.as_ref());
         let secret = key.and_then(|path| self.private_file(path));
         let chain = certificate.and_then(|path| self.public_file(path));
-        if let (Some(path), Some(content)) = (certificate, &chain)
-            && let Some(Ok(leaf)) = CertificateDer::pem_slice_iter(content).next()
-        {
-            // A registry checks the dates of the chain in `x5c` at every request.
-            self.dates(
-                path,
-                &leaf,
-                Severity::Error,
-                "make a new one for the same key; registries refuse what it signed",
-            );
-        }
         let (key, certificate, secret, chain) = (key?, certificate?, secret?, chain?);
         match Minter::new(&secret, &chain, signing.token_ttl.value.0) {
-            Ok(minter) => Some(minter),
+            Ok(minter) => {
+                // A registry checks the dates of the chain in `x5c` at every request.
+                let lives = (minter.certificate_begins(), minter.certificate_expires());
+                let instead = "make a new one for the same key: registries refuse all that is signed with this one";
+                self.dates(certificate, lives, Severity::Error, instead);
+                Some(minter)
+            }
             Err(error) => {
                 let (path, instead) = match error {
                     MinterError::Key | MinterError::Sign => (key, "name a private key of P-256 or RSA in PEM"),
@@ -113,8 +103,10 @@ impl Lowering<'_> {
     /// The certificates of a PEM file, and whether the first is in its time.
     fn chain(&mut self, path: &At<PathBuf>) -> Option<Vec<CertificateDer<'static>>> {
         let chain = self.certificates(path)?;
-        if let Some(leaf) = chain.first() {
-            self.dates(path, leaf, Severity::Warning, "renew it; peers refuse it");
+        if let Some((_, leaf)) = chain.first().and_then(|leaf| X509Certificate::from_der(leaf).ok()) {
+            let validity = leaf.validity();
+            let lives = (Timestamp(validity.not_before.timestamp()), Timestamp(validity.not_after.timestamp()));
+            self.dates(path, lives, Severity::Warning, "renew it: peers refuse it");
         }
         Some(chain)
     }
@@ -164,14 +156,12 @@ impl Lowering<'_> {
         Some(pair)
     }
 
-    fn dates(&mut self, path: &At<PathBuf>, leaf: &CertificateDer<'_>, severity: Severity, instead: &str) {
-        let Ok((_, leaf)) = X509Certificate::from_der(leaf) else { return };
-        let Ok(now) = ASN1Time::from_timestamp(self.now.0) else { return };
-        let validity = leaf.validity();
-        let what = if now > validity.not_after {
-            format!("expired on {}", validity.not_after)
-        } else if now < validity.not_before {
-            format!("is not valid before {}", validity.not_before)
+    fn dates(&mut self, path: &At<PathBuf>, lives: (Timestamp, Timestamp), severity: Severity, instead: &str) {
+        let (begins, expires) = lives;
+        let what = if self.now > expires {
+            format!("expired on {}", date(expires))
+        } else if self.now < begins {
+            format!("is not valid before {}", date(begins))
         } else {
             return;
         };
@@ -184,7 +174,11 @@ impl Lowering<'_> {
 
     fn unusable(&mut self, path: &At<PathBuf>, what: &str, instead: &str) {
         let what = format!("{} {what}", self.resolve(&path.value).display());
-        let place: &Place = &path.place;
-        self.reporter.error(place, what, instead);
+        self.reporter.error(&path.place, what, instead);
     }
+}
+
+/// As certificates' tools write it.
+fn date(moment: Timestamp) -> String {
+    ASN1Time::from_timestamp(moment.0).map_or_else(|_| format!("second {}", moment.0), |time| time.to_string())
 }

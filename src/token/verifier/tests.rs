@@ -1,4 +1,6 @@
-//! What is believed and what is not.
+//! What is believed and what is not. The forged tokens are in `tests/forged.rs`.
+
+mod forged;
 
 use serde_json::{Value, json};
 

@@ -1,0 +1,70 @@
+//! Running until told to leave.
+
+use std::sync::Arc;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{Error, Shared};
+use crate::base::clock::Clock;
+use crate::config::Settings;
+use crate::server::drain::{Drain, Report};
+use crate::server::listener::Server;
+use crate::telemetry::metrics::Metrics;
+
+/// Serves until SIGTERM or SIGINT, then leaves: what runs may finish, until `drain.timeout` or a second signal.
+///
+/// # Errors
+/// [`Error`] when it cannot start.
+///
+/// # Cancel safety
+/// Not to be dropped: connections would be left as they are.
+pub async fn serve(settings: Settings) -> Result<Report, Error> {
+    let metrics = Arc::new(Metrics::new());
+    let drain = Drain::new(settings.server.drain_delay, settings.server.drain_timeout);
+    let server = Server::bind(settings.server.clone(), Arc::clone(&metrics))?;
+    let runtime = tokio::runtime::Handle::current();
+    let shared = Arc::new(Shared::new(settings, Clock::System, &metrics, drain.unwilling(), &runtime)?);
+    let mut signals = Signals::new().map_err(Error::Signals)?;
+    let listening = server.local_addr().map(|address| address.to_string()).unwrap_or_default();
+    let serving = server.serve(move |_| shared.dispatch(), &drain)?;
+    tracing::info!(address = %listening, version = env!("CARGO_PKG_VERSION"), "serving");
+    let signal = signals.next().await;
+    tracing::info!(signal, "leaving: no new uploads; a second signal ends at once");
+    let hurried = drain.clone();
+    tokio::spawn(async move {
+        signals.next().await;
+        hurried.hurry();
+    });
+    let report = serving.leave().await;
+    Ok(report)
+}
+
+/// The signals that end the process, and the one that would by default but must not.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                // Not a reason to drop every push: a terminal that closes sends it, and so does a habit from nginx.
+                _ = self.hangup.recv() => {
+                    tracing::warn!("SIGHUP: the configuration is read at start only; restart to change it");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! `tidegate serve`: the gateway itself.
+
+use anyhow::Context;
+
+use super::{ConfigArgs, Exit, load};
+use crate::app;
+use crate::server::drain::Report;
+use crate::telemetry::log;
+
+/// Serves until told to leave.
+///
+/// # Errors
+/// What kept it from starting.
+pub(super) fn run(arguments: &ConfigArgs) -> anyhow::Result<Exit> {
+    let settings = match load(&arguments.config) {
+        Ok(settings) => settings,
+        Err(exit) => return Ok(exit),
+    };
+    log::start(&settings.log).context("the log cannot be started")?;
+    // Connections live on workers of their own; this one accepts them, asks authorities, and listens to signals.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+    let report = runtime.block_on(app::serve::serve(settings))?;
+    Ok(said(&report))
+}
+
+/// Nothing cut is fine; what was cut is said, and is something wrong.
+fn said(report: &Report) -> Exit {
+    if report.requests == 0 {
+        tracing::info!("left; nothing was cut");
+        return Exit::Fine;
+    }
+    let repositories = report.repositories.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+    tracing::warn!(
+        requests = report.requests,
+        uploads = report.uploads,
+        repositories,
+        "left; these were cut: raise drain.timeout if pushes take longer"
+    );
+    Exit::Wrong
+}

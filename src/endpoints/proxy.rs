@@ -1,0 +1,113 @@
+//! A web host behind the same door: everything passes, protocol upgrades (RFC 9110 §7.8) too.
+
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Request, Response, StatusCode, Version};
+use hyper_util::rt::TokioIo;
+use tokio::io::copy_bidirectional;
+
+use crate::base::body::Body;
+use crate::base::lease::{Lease, Progress};
+use crate::gateway::headers::{ClientOrigin, clean_request, strip_hop_by_hop};
+use crate::gateway::respond::plain;
+use crate::oci::error::ErrorCode;
+use crate::oci::route::RouteKind;
+use crate::telemetry::outcome::{Record, Side};
+use crate::upstream::client::{Client, address};
+use crate::upstream::connector::Connector;
+use crate::upstream::{Error, Settings};
+
+/// A web host, as one core reaches it.
+#[derive(Clone, Debug)]
+pub struct Proxy {
+    client: Client,
+    origin: http::Uri,
+}
+
+impl Proxy {
+    /// The web host of these settings, their first origin, reached through this connector; `None` without an origin.
+    #[must_use]
+    pub fn new(connector: Connector, settings: &Settings) -> Option<Self> {
+        let origin = settings.origins.first().cloned()?;
+        Some(Self { client: Client::with(connector, settings.keep_alive), origin })
+    }
+
+    /// Takes a request to the web host and its answer back.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the connection to the web host.
+    pub async fn handle(&self, client: &ClientOrigin, record: &Record, mut request: Request<Body>) -> Response<Body> {
+        record.with(|outcome| outcome.route = RouteKind::Proxy);
+        let upgrade = wanted_upgrade(&request);
+        let theirs = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
+        let (mut head, body) = request.into_parts();
+        clean_request(&mut head.headers, client, None);
+        head.headers.insert("x-request-id", record.with(|outcome| outcome.request_id.clone()));
+        put_upgrade(&mut head.headers, upgrade.as_ref());
+        let lease = Lease::new(body);
+        let target = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        let mut outbound = Request::new(lease.lend());
+        match address(&self.origin, target) {
+            Ok(uri) => *outbound.uri_mut() = uri,
+            Err(error) => return failed(record, &error, &lease),
+        }
+        *outbound.method_mut() = head.method;
+        *outbound.headers_mut() = head.headers;
+        let mut response = match self.client.call(outbound).await {
+            Ok(response) => response,
+            Err(error) => return failed(record, &error, &lease),
+        };
+        let upgraded = (response.status() == StatusCode::SWITCHING_PROTOCOLS)
+            .then(|| response.headers().get(header::UPGRADE).cloned())
+            .flatten();
+        strip_hop_by_hop(response.headers_mut());
+        if let (Some(protocol), Some(theirs)) = (upgraded, theirs) {
+            put_upgrade(response.headers_mut(), Some(&protocol));
+            tunnel(theirs, hyper::upgrade::on(&mut response));
+        }
+        response
+    }
+}
+
+/// What the client wants to switch to; only HTTP/1.1 can (RFC 9113 §8.6).
+fn wanted_upgrade(request: &Request<Body>) -> Option<HeaderValue> {
+    let named = request.headers().get_all(header::CONNECTION).iter().any(|value| {
+        value.to_str().is_ok_and(|value| value.split(',').any(|name| name.trim().eq_ignore_ascii_case("upgrade")))
+    });
+    (named && request.version() == Version::HTTP_11).then(|| request.headers().get(header::UPGRADE).cloned()).flatten()
+}
+
+fn put_upgrade(headers: &mut HeaderMap, protocol: Option<&HeaderValue>) {
+    if let Some(protocol) = protocol {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::UPGRADE, protocol.clone());
+    }
+}
+
+/// Joins both ends until either closes. The connections are theirs now: no timer of ours cuts a quiet terminal.
+fn tunnel(client: hyper::upgrade::OnUpgrade, host: hyper::upgrade::OnUpgrade) {
+    tokio::spawn(async move {
+        let (client, host) = match tokio::try_join!(client, host) {
+            Ok(ends) => ends,
+            Err(error) => return tracing::debug!(%error, "an upgrade did not come about"),
+        };
+        let ended = copy_bidirectional(&mut TokioIo::new(client), &mut TokioIo::new(host)).await;
+        if let Err(error) = ended {
+            tracing::debug!(%error, "an upgraded connection broke");
+        }
+    });
+}
+
+fn failed(record: &Record, error: &Error, lease: &Lease) -> Response<Body> {
+    if lease.progress() == Progress::Failed {
+        record.failed(Side::Client, "the request's body broke off");
+        return plain(StatusCode::REQUEST_TIMEOUT, ErrorCode::Unknown, "the request's body broke off");
+    }
+    record.failed(Side::Upstream, error.to_string());
+    let mut response =
+        plain(StatusCode::BAD_GATEWAY, ErrorCode::Unavailable, "the host behind this gateway cannot be reached");
+    if !error.was_sent() {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    }
+    response
+}

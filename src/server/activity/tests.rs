@@ -1,0 +1,62 @@
+use std::future::poll_fn;
+
+use super::*;
+
+const HEAD: Duration = Duration::from_secs(10);
+const QUIET: Duration = Duration::from_secs(75);
+
+/// How long until the wait is over, and which it was.
+async fn check(watch: &mut Watch) -> (Duration, Expired) {
+    let start = Instant::now();
+    let expired = poll_fn(|cx| watch.poll_expired(cx)).await;
+    (start.elapsed(), expired)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_connection_has_the_time_of_a_head() {
+    let mut watch = Watch::new(Activity::new(HEAD, QUIET, true));
+    assert_eq!(check(&mut watch).await, (HEAD, Expired::Head));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_was_used_may_be_quiet_for_longer() {
+    let activity = Activity::new(HEAD, QUIET, true);
+    let mut watch = Watch::new(Arc::clone(&activity));
+    drop(activity.busy());
+    assert_eq!(check(&mut watch).await, (QUIET, Expired::Quiet));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_has_begun_has_its_own_time_whatever_trickles_in() {
+    let activity = Activity::new(HEAD, QUIET, true);
+    let mut watch = Watch::new(Arc::clone(&activity));
+    drop(activity.busy());
+    tokio::time::advance(Duration::from_secs(30)).await;
+    activity.heard();
+    tokio::time::advance(Duration::from_secs(4)).await;
+    activity.heard();
+    assert_eq!(check(&mut watch).await, (Duration::from_secs(6), Expired::Head));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_expires_while_a_request_or_one_of_its_bodies_is_busy() {
+    let activity = Activity::new(HEAD, QUIET, true);
+    let mut watch = Watch::new(Arc::clone(&activity));
+    let answer = activity.busy();
+    let body = answer.clone();
+    drop(answer);
+    activity.heard();
+    let six_hours = Duration::from_secs(6 * 3600);
+    assert!(tokio::time::timeout(six_hours, check(&mut watch)).await.is_err());
+    drop(body);
+    assert_eq!(check(&mut watch).await, (QUIET, Expired::Quiet));
+}
+
+#[tokio::test(start_paused = true)]
+async fn frames_between_http_2_requests_begin_no_head() {
+    let activity = Activity::new(HEAD, QUIET, false);
+    let mut watch = Watch::new(Arc::clone(&activity));
+    drop(activity.busy());
+    activity.heard();
+    assert_eq!(check(&mut watch).await, (QUIET, Expired::Quiet));
+}

@@ -1,0 +1,292 @@
+//! One client connection, from its first byte to its last, on one worker.
+//!
+//! ```text
+//! TCP ─▶ PROXY header ─▶ TLS ─▶ ALPN ─┬─ h2 ────────────▶ hyper http2 ─┐
+//!      └────── one deadline ─────────┘└─ http/1.1, none ─▶ hyper http1 ─┴▶ stack ▶ the service
+//! ```
+//!
+//! Every limit hyper has is written down here: some of its defaults are none, and it calls all of them unstable.
+//! HTTP/2 is spoken by ALPN only; on a plain connection its preface is a bad request.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::rt::{Read, Write};
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use proxy_header::io::ProxiedStream;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tower::{Service, ServiceExt};
+
+use super::activity::{Activity, Expired, Tracked, Watch};
+use super::bounded::Bounded;
+use super::drain::Drain;
+use super::slots::{Slot, TooMany};
+use super::{Settings, proxy_protocol, tls};
+use crate::base::body::Body;
+use crate::base::io::WriteIdle;
+use crate::base::peer::Peer;
+use crate::telemetry::labels::Limit;
+use crate::telemetry::metrics::Metrics;
+
+/// HTTP/2 receive window of a stream: what a slow registry lets a fast client pile up here, and what a fast client
+/// may have under way on a long line (80 Mbit/s at 100 ms).
+const H2_STREAM_WINDOW: u32 = 1024 * 1024;
+/// HTTP/2 receive window of a connection: several streams' worth, so that one upload whose registry stalls does not
+/// stop the others of the same client.
+const H2_CONNECTION_WINDOW: u32 = 4 * H2_STREAM_WINDOW;
+/// What is kept of an answer for each stream whose client reads slowly.
+const H2_SEND_BUFFER: usize = 64 * 1024;
+/// Streams a client opened and reset before we looked at them (RFC 9113 §10.5; «rapid reset»).
+const H2_PENDING_RESETS: usize = 20;
+/// Streams we reset for a client's mistakes before the connection ends («made you reset»).
+const H2_LOCAL_RESETS: usize = 128;
+/// A field costs this much of a header list beside its bytes (RFC 9113 §6.5.2).
+const H2_FIELD_OVERHEAD: usize = 32;
+/// How often a client's end of an HTTP/2 connection is asked for a sign of life, and how long it has for one.
+const H2_PING: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(20));
+/// Beside a head of the largest size, what hyper may hold of a connection; also its bound on unsent bytes.
+const H1_BUFFER_SLACK: usize = 8 * 1024;
+/// hyper's own number of header fields, which it parses without allocating.
+const H1_HEADERS: usize = 100;
+/// How long a connection that was told to end may take to say good-bye.
+const GOOD_BYE: Duration = Duration::from_secs(5);
+
+/// What all connections share.
+pub(super) struct Protocols {
+    settings: Arc<Settings>,
+    metrics: Arc<Metrics>,
+    drain: Drain,
+    tls: Option<TlsAcceptor>,
+    h1: http1::Builder,
+    h2: http2::Builder<TokioExecutor>,
+}
+
+impl Protocols {
+    pub(super) fn new(
+        settings: Arc<Settings>,
+        metrics: Arc<Metrics>,
+        drain: Drain,
+        tls: Option<Arc<rustls::ServerConfig>>,
+    ) -> Self {
+        let mut h1 = http1::Builder::new();
+        h1.timer(TokioTimer::new())
+            // `Activity` tells the wait for a head from the pause before it; hyper's timer does not.
+            .header_read_timeout(None)
+            .keep_alive(true)
+            // A client may shut its writing side down once it has sent its request (RFC 9293 §3.6).
+            .half_close(true)
+            .max_header_size(settings.header_bytes)
+            .max_buf_size(settings.header_bytes.saturating_add(H1_BUFFER_SLACK).max(2 * H1_BUFFER_SLACK))
+            .pipeline_flush(false);
+        if settings.headers != H1_HEADERS {
+            h1.max_headers(settings.headers);
+        }
+        let list = settings.header_bytes.saturating_add(settings.headers.saturating_mul(H2_FIELD_OVERHEAD));
+        let mut h2 = http2::Builder::new(TokioExecutor::new());
+        h2.timer(TokioTimer::new())
+            .adaptive_window(false)
+            .initial_stream_window_size(H2_STREAM_WINDOW)
+            .initial_connection_window_size(H2_CONNECTION_WINDOW)
+            .max_concurrent_streams(settings.h2_streams)
+            .max_header_list_size(u32::try_from(list).unwrap_or(u32::MAX))
+            .max_send_buf_size(H2_SEND_BUFFER)
+            .max_pending_accept_reset_streams(H2_PENDING_RESETS)
+            .max_local_error_reset_streams(H2_LOCAL_RESETS)
+            .keep_alive_interval(H2_PING.0)
+            .keep_alive_timeout(H2_PING.1);
+        Self { settings, metrics, drain, tls: tls.map(TlsAcceptor::from), h1, h2 }
+    }
+
+    /// Serves a connection to its end.
+    ///
+    /// # Cancel safety
+    /// Dropping the future cuts the connection.
+    pub(super) async fn serve<S>(self: Arc<Self>, stream: std::net::TcpStream, peer: SocketAddr, slot: Slot, service: S)
+    where
+        S: Stack,
+        S::Future: Send,
+    {
+        match tokio::time::timeout(self.settings.handshake, self.establish(stream, peer, slot)).await {
+            Ok(Ok(established)) => self.run(established, service).await,
+            Ok(Err(error)) => tracing::debug!(client = %peer, %error, "a connection was not established"),
+            Err(_) => {
+                self.metrics.limit_hit(Limit::Handshake);
+                tracing::debug!(client = %peer, "a handshake took too long");
+            }
+        }
+    }
+
+    /// Everything before the first request.
+    async fn establish(
+        &self,
+        stream: std::net::TcpStream,
+        peer: SocketAddr,
+        mut slot: Slot,
+    ) -> io::Result<Established> {
+        let stream = TcpStream::from_std(stream)?;
+        let local = stream.local_addr()?;
+        let (stream, address) = if proxy_protocol::is_expected(&self.settings.proxy_protocol, peer.ip()) {
+            proxy_protocol::accept(stream, peer).await?
+        } else {
+            (ProxiedStream::unproxied(stream), peer)
+        };
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+        slot.count_for(address.ip()).map_err(|TooMany| io::Error::new(io::ErrorKind::QuotaExceeded, TooMany))?;
+        let mut peer = Peer { address, local, secure: false, server_name: None };
+        let Some(acceptor) = &self.tls else {
+            return Ok(Established { transport: Transport::Plain(Box::new(Bounded::new(stream))), peer, slot });
+        };
+        let stream = acceptor.accept(stream).await?;
+        peer.secure = true;
+        peer.server_name = stream.get_ref().1.server_name().map(Arc::from);
+        let h2 = stream.get_ref().1.alpn_protocol() == Some(tls::H2);
+        let transport = if h2 { Transport::H2(Box::new(stream)) } else { Transport::H1(Box::new(stream)) };
+        Ok(Established { transport, peer, slot })
+    }
+
+    async fn run<S>(&self, established: Established, service: S)
+    where
+        S: Stack,
+        S::Future: Send,
+    {
+        let Established { transport, peer, slot } = established;
+        let h2 = matches!(transport, Transport::H2(_));
+        let activity = Activity::new(self.settings.request_head, self.settings.keep_alive, !h2);
+        let client = peer.address;
+        let service = hyper::service::service_fn({
+            let activity = Arc::clone(&activity);
+            move |request: Request<Incoming>| {
+                let mut request = request.map(Body::from);
+                request.extensions_mut().insert(peer.clone());
+                request.extensions_mut().insert(Arc::clone(&activity));
+                service.clone().oneshot(request)
+            }
+        });
+        let idle = self.settings.idle;
+        let ended = match transport {
+            Transport::Plain(stream) => {
+                let io = track(TokioIo::new(stream), &activity, slot, idle);
+                self.drive(self.h1.serve_connection(io, service).with_upgrades(), activity).await
+            }
+            Transport::H1(stream) => {
+                let io = track(TokioIo::new(stream), &activity, slot, idle);
+                self.drive(self.h1.serve_connection(io, service).with_upgrades(), activity).await
+            }
+            Transport::H2(stream) => {
+                let io = track(TokioIo::new(stream), &activity, slot, idle);
+                self.drive(self.h2.serve_connection(io, service), activity).await
+            }
+        };
+        if let Err(error) = ended {
+            self.note(client, &error);
+        }
+    }
+
+    /// Runs a connection until it ends, is quiet for too long, or the process leaves.
+    async fn drive<C: Driven>(&self, connection: C, activity: Arc<Activity>) -> hyper::Result<()> {
+        let mut connection = std::pin::pin!(connection);
+        let mut watch = Watch::new(activity);
+        let mut closing = std::pin::pin!(self.drain.closing().cancelled());
+        loop {
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => return ended,
+                () = closing.as_mut() => break,
+                // After the connection, whose progress it looks at.
+                expired = poll_fn(|cx| watch.poll_expired(cx)) => match expired {
+                    Expired::Quiet => {
+                        connection.as_mut().leave();
+                        return tokio::time::timeout(GOOD_BYE, connection).await.unwrap_or(Ok(()));
+                    }
+                    Expired::Head => {
+                        self.metrics.limit_hit(Limit::RequestHead);
+                        return Ok(());
+                    }
+                },
+            }
+        }
+        connection.as_mut().leave();
+        connection.await
+    }
+
+    /// How a connection ended that did not end well. A client that hangs up is nothing to wake anyone for.
+    fn note(&self, client: SocketAddr, error: &hyper::Error) {
+        if error.is_parse_too_large() {
+            self.metrics.limit_hit(Limit::HeaderBytes);
+        }
+        let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
+        if cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut) {
+            self.metrics.limit_hit(Limit::Idle);
+        }
+        tracing::debug!(%client, %error, "a connection broke off");
+    }
+}
+
+/// What a connection serves: the stack around the service.
+pub(super) trait Stack:
+    Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static
+{
+}
+
+impl<S> Stack for S where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static
+{
+}
+
+struct Established {
+    transport: Transport,
+    peer: Peer,
+    slot: Slot,
+}
+
+enum Transport {
+    Plain(Box<Bounded<ProxiedStream<TcpStream>>>),
+    H1(Box<TlsStream<ProxiedStream<TcpStream>>>),
+    H2(Box<TlsStream<ProxiedStream<TcpStream>>>),
+}
+
+fn track<T>(io: T, activity: &Arc<Activity>, slot: Slot, idle: Duration) -> Tracked<WriteIdle<T>> {
+    Tracked::new(WriteIdle::new(io, idle), Arc::clone(activity), slot)
+}
+
+/// A hyper connection of either version.
+trait Driven: Future<Output = hyper::Result<()>> {
+    /// Ends with the answers under way: `Connection: close`, or GOAWAY (RFC 9113 §6.8).
+    fn leave(self: Pin<&mut Self>);
+}
+
+impl<I, S> Driven for http1::UpgradeableConnection<I, S>
+where
+    I: Read + Write + Unpin + Send + 'static,
+    S: hyper::service::HttpService<Incoming, ResBody = Body>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn leave(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<I, S> Driven for http2::Connection<I, S, TokioExecutor>
+where
+    I: Read + Write + Unpin,
+    S: hyper::service::HttpService<Incoming, ResBody = Body>,
+    S::Future: Send + 'static,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn leave(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,219 @@
+//! The layer that sees: a request's id, its record, its bodies, and that it runs.
+//!
+//! ```text
+//! request  ─▶ id, Record ─▶ Inbound ─▶ the service
+//! answer   ◀─ X-Request-Id ◀─ Outbound (dropped: the access line and the metrics are written) ◀─
+//! ```
+
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tower::{Service, ServiceExt};
+
+use super::activity::{Activity, Busy};
+use super::drain::{Drain, Running};
+use super::inbound::{self, Inbound};
+use super::refused::{self, Unread};
+use crate::base::body::{Body, BodyError};
+use crate::base::peer::Peer;
+use crate::oci::error::{self, ErrorCode};
+use crate::telemetry::labels::{Limit, Listener};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::outcome::{Ending, Outcome, Record, Side};
+
+/// The header that carries a request's id, both ways.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Bytes of an id that is taken from a peer.
+const MAX_REQUEST_ID: usize = 128;
+
+/// What every request's observation shares.
+#[derive(Debug)]
+pub(super) struct Observer {
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) drain: Drain,
+    pub(super) ids: RequestIds,
+    pub(super) inbound: inbound::Bounds,
+    pub(super) refused: refused::Bounds,
+    /// `limits.headers`: hyper bounds the number of fields over HTTP/1 only.
+    pub(super) headers: usize,
+}
+
+/// Runs one request through `inner`.
+///
+/// # Cancel safety
+/// Dropping the future, or the answer's body, writes the record as far as it came.
+pub(super) async fn observe<S, B>(
+    inner: S,
+    observer: Arc<Observer>,
+    mut request: Request<Body>,
+) -> Result<Response<Body>, Infallible>
+where
+    S: Service<Request<Body>, Response = Response<B>, Error = Infallible>,
+    B: HttpBody<Data = Bytes, Error = BodyError> + Send + Unpin + 'static,
+{
+    let busy = request.extensions_mut().remove::<Arc<Activity>>().map(|activity| activity.busy());
+    let id = observer.ids.of(&request);
+    request.headers_mut().insert(REQUEST_ID, id.clone());
+    let (mut head, body) = request.into_parts();
+    let client = head.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.address.ip());
+    let outcome = Outcome::new(Listener::Public, &head, client, id.clone());
+    let (record, ending) = Record::begin(outcome, Arc::clone(&observer.metrics));
+    let running = observer.drain.running(record.clone());
+    head.extensions.insert(record.clone());
+
+    let unread = (!body.is_end_stream()).then(|| Unread::new(observer.refused, Arc::clone(&observer.metrics)));
+    let body = match &unread {
+        Some(unread) => Body::wrap(Inbound::new(body, observer.inbound, record.clone(), unread.clone(), busy.clone())),
+        None => body,
+    };
+    let head_only = head.method == Method::HEAD;
+    let too_many = head.headers.len() > observer.headers.saturating_add(1);
+    let request = Request::from_parts(head, body);
+    let response = if too_many {
+        drop(request);
+        observer.metrics.limit_hit(Limit::Headers);
+        record.failed(Side::Client, "too many header fields");
+        Answer::Ours(refusal(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "too many header fields"))
+    } else {
+        let Ok(response) = inner.oneshot(request).await;
+        Answer::Theirs(response)
+    };
+    if let Some(unread) = unread {
+        unread.answered();
+    }
+    let guards = Guards { ending, running, busy };
+    Ok(match response {
+        Answer::Ours(response) => finish(response, id, guards, head_only),
+        Answer::Theirs(response) => finish(response, id, guards, head_only),
+    })
+}
+
+enum Answer<A, B> {
+    Ours(A),
+    Theirs(B),
+}
+
+/// What lives as long as an answer.
+struct Guards {
+    ending: Ending,
+    running: Running,
+    busy: Option<Busy>,
+}
+
+fn finish<B>(mut response: Response<B>, id: HeaderValue, guards: Guards, head_only: bool) -> Response<Body>
+where
+    B: HttpBody<Data = Bytes, Error = BodyError> + Send + Unpin + 'static,
+{
+    response.headers_mut().entry(REQUEST_ID).or_insert(id);
+    guards.ending.record().answered(response.status());
+    response.map(|body| {
+        let mut body = Outbound { inner: body, guards };
+        // The connection drops such a body unread.
+        if head_only || body.inner.is_end_stream() {
+            body.complete();
+        }
+        Body::wrap(body)
+    })
+}
+
+/// A registry-style error of our own, before anyone else saw the request.
+fn refusal(status: StatusCode, message: &str) -> Response<Body> {
+    let mut response = Response::new(Body::full(error::body(ErrorCode::Unknown, message, &[])));
+    *response.status_mut() = status;
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, json);
+    response
+}
+
+/// An answer's body on its way out: counted, and the end of everything that is known of the request.
+struct Outbound<B> {
+    inner: B,
+    guards: Guards,
+}
+
+impl<B> Outbound<B> {
+    fn complete(&mut self) {
+        self.guards.ending.complete();
+        self.guards.running.complete();
+        self.guards.busy = None;
+    }
+}
+
+impl<B> HttpBody for Outbound<B>
+where
+    B: HttpBody<Data = Bytes, Error = BodyError> + Unpin,
+{
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        let polled = Pin::new(&mut this.inner).poll_frame(cx);
+        match &polled {
+            Poll::Pending => {}
+            Poll::Ready(Some(Ok(frame))) => {
+                let sent = frame.data_ref().map_or(0, |data| data.len() as u64);
+                this.guards.ending.record().sent(sent);
+                // A connection that knows the length drops the body after its last byte without asking for more.
+                if this.inner.is_end_stream() || this.inner.size_hint().exact() == Some(0) {
+                    this.complete();
+                }
+            }
+            Poll::Ready(Some(Err(_))) => {
+                this.guards.ending.record().failed(Side::Upstream, "the answer's body broke off");
+            }
+            Poll::Ready(None) => this.complete(),
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// Where request ids come from.
+#[derive(Debug)]
+pub(super) struct RequestIds {
+    process: u64,
+    next: AtomicU64,
+}
+
+impl RequestIds {
+    /// Ids of this process begin alike; which process it is is drawn at random, and nothing rests on it.
+    pub(super) fn new() -> Self {
+        let mut process = [0; 8];
+        // Without randomness ids of two processes may be equal, which no more than confuses their readers.
+        let _ = aws_lc_rs::rand::fill(&mut process);
+        Self { process: u64::from_ne_bytes(process), next: AtomicU64::new(0) }
+    }
+
+    /// The peer's id, where it is one that can stand in any log; else a new one.
+    fn of<B>(&self, request: &Request<B>) -> HeaderValue {
+        let theirs = request.headers().get(REQUEST_ID).filter(|value| is_plain(value.as_bytes()));
+        theirs.cloned().unwrap_or_else(|| {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            let text = format!("{:016x}{number:016x}", self.process);
+            HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("none"))
+        })
+    }
+}
+
+fn is_plain(id: &[u8]) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte);
+    (1..=MAX_REQUEST_ID).contains(&id.len()) && id.iter().all(plain)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,3 @@
+//! The whole gateway in one process, and the rules of the house.
+
+mod tidy;

@@ -1,0 +1,241 @@
+//! The rules of the house, as tests: what a reviewer would otherwise have to look for.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+/// No file of the library may be longer.
+const LINES_MOST: usize = 600;
+
+/// Half of them must be no longer than this.
+const LINES_MEDIAN: usize = 180;
+
+/// Set to anything, the rendered files are written instead of compared.
+const REGENERATE: &str = "TIDEGATE_REGENERATE";
+
+#[test]
+fn modules_import_only_what_stands_above_them_in_lib_rs() -> Result<()> {
+    let order = modules_in_order()?;
+    let rank = |name: &str| order.iter().position(|module| module == name);
+    let mut upward = Vec::new();
+    for file in sources()? {
+        let relative = file.strip_prefix(root().join("src"))?.to_string_lossy().into_owned();
+        let own = relative.split(['/', '.']).next().unwrap_or_default();
+        // `lib.rs` and `main.rs` stand above all.
+        let Some(own_rank) = rank(own) else { continue };
+        for (number, line) in fs::read_to_string(&file)?.lines().enumerate() {
+            let used = imported(line);
+            let wrong = used.iter().filter(|used| rank(used).is_none_or(|other| other > own_rank));
+            upward.extend(wrong.map(|used| format!("src/{relative}:{}: uses crate::{used}", number + 1)));
+        }
+    }
+    ensure!(upward.is_empty(), "a module imports only modules above it in src/lib.rs:\n{}", upward.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn the_list_in_lib_rs_is_every_module_of_the_tree() -> Result<()> {
+    let mut listed = modules_in_order()?;
+    let mut present = Vec::new();
+    for entry in fs::read_dir(root().join("src"))? {
+        let name = entry?.file_name().to_string_lossy().trim_end_matches(".rs").to_owned();
+        if name != "lib" && name != "main" {
+            present.push(name);
+        }
+    }
+    listed.sort();
+    present.sort();
+    assert_eq!(listed, present);
+    Ok(())
+}
+
+#[test]
+fn files_stay_short() -> Result<()> {
+    let mut lengths = Vec::new();
+    for file in sources()? {
+        lengths.push((fs::read_to_string(&file)?.lines().count(), file));
+    }
+    let long: Vec<_> = lengths.iter().filter(|(lines, _)| *lines > LINES_MOST).collect();
+    ensure!(long.is_empty(), "over {LINES_MOST} lines: cut at a seam: {long:?}");
+    lengths.sort();
+    let median = lengths.get(lengths.len() / 2).context("no files")?.0;
+    ensure!(median <= LINES_MEDIAN, "half of the files have more than {median} lines");
+    Ok(())
+}
+
+#[test]
+fn every_file_opens_with_what_it_is() -> Result<()> {
+    let mut silent = Vec::new();
+    for file in sources()?.into_iter().filter(|file| !is_test(file)) {
+        if !fs::read_to_string(&file)?.starts_with("//! ") {
+            silent.push(file);
+        }
+    }
+    ensure!(silent.is_empty(), "the first line says what the file is (`//! …`): {silent:?}");
+    Ok(())
+}
+
+#[test]
+fn every_module_says_what_it_must_never_do() -> Result<()> {
+    let mut lax = Vec::new();
+    for module in modules_in_order()? {
+        let file = root().join("src").join(module).join("mod.rs");
+        let text = fs::read_to_string(&file)?;
+        let about: String = text.lines().take_while(|line| line.starts_with("//!")).collect();
+        if !["never", "Only", "only"].iter().any(|word| about.contains(word)) {
+            lax.push(file);
+        }
+    }
+    ensure!(lax.is_empty(), "the module's comment says what it must never do: {lax:?}");
+    Ok(())
+}
+
+#[test]
+fn nothing_is_left_unfinished_or_reexported() -> Result<()> {
+    let marks = ["todo!(", "unimplemented!(", "FIXME", "XXX", "pub use ", "#[allow("];
+    let mut found = Vec::new();
+    for file in sources()?.into_iter().filter(|file| !is_test(file)) {
+        for (number, line) in fs::read_to_string(&file)?.lines().enumerate() {
+            if marks.iter().any(|mark| line.contains(mark)) {
+                found.push(format!("{}:{}: {}", file.display(), number + 1, line.trim()));
+            }
+        }
+    }
+    ensure!(found.is_empty(), "unfinished, or a short cut:\n{}", found.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn no_tracked_file_names_a_place_of_the_machine_it_was_written_on() -> Result<()> {
+    // Put together here, so that this file does not name them either.
+    let banned = [["/wo", "rk/"], ["/ro", "ot/"], ["../sha", "red"], [".libr", "ary/"], ["BEGIN PRIV", "ATE KEY"]]
+        .map(|it| it.concat());
+    let mut found = Vec::new();
+    for file in tracked()? {
+        // Deleted in the working tree, or no text: nothing to read.
+        let Ok(text) = fs::read_to_string(root().join(&file)) else { continue };
+        for (number, line) in text.lines().enumerate() {
+            if banned.iter().any(|word| line.contains(word.as_str())) {
+                found.push(format!("{file}:{}: {}", number + 1, line.trim()));
+            }
+        }
+    }
+    ensure!(found.is_empty(), "names a place that a reader does not have:\n{}", found.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn the_reference_configuration_is_rendered_from_the_code() -> Result<()> {
+    rendered("config/tidegate.toml", &tidegate::config::reference::toml())
+}
+
+#[test]
+fn the_configuration_page_is_rendered_from_the_code() -> Result<()> {
+    rendered("docs/configuration.md", &tidegate::config::reference::markdown())
+}
+
+fn rendered(path: &str, text: &str) -> Result<()> {
+    let file = root().join(path);
+    if std::env::var_os(REGENERATE).is_some() {
+        fs::write(&file, text)?;
+    }
+    let found = fs::read_to_string(&file).unwrap_or_default();
+    ensure!(found == text, "{path} is not what the code says; run `{REGENERATE}=1 cargo test --test it tidy`");
+    Ok(())
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The `pub mod` lines of `src/lib.rs`.
+fn modules_in_order() -> Result<Vec<String>> {
+    let text = fs::read_to_string(root().join("src/lib.rs"))?;
+    let names = text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    let names: Vec<String> = names.map(str::to_owned).collect();
+    ensure!(names.len() > 2, "no module list in src/lib.rs");
+    Ok(names)
+}
+
+/// The top-level modules that a line names through `crate::`; links of documentation do not count.
+fn imported(line: &str) -> Vec<String> {
+    let code = line.trim_start();
+    if code.starts_with("//") {
+        return Vec::new();
+    }
+    let mut names = Vec::new();
+    for (at, _) in code.match_indices("crate::") {
+        let before = code[..at].chars().next_back();
+        if before.is_some_and(|c| c.is_alphanumeric() || c == '_') {
+            continue;
+        }
+        let rest = &code[at + "crate::".len()..];
+        match rest.strip_prefix('{') {
+            // `use crate::{a, b::c}`: each name after a comma at the first level.
+            Some(group) => names.extend(first_level(group)),
+            None => names.push(leading(rest)),
+        }
+    }
+    names
+}
+
+fn first_level(group: &str) -> Vec<String> {
+    let mut depth = 0_usize;
+    let mut parts = vec![String::new()];
+    for c in group.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => parts.push(String::new()),
+            _ if depth == 0 => parts.last_mut().expect("one at least").push(c),
+            _ => {}
+        }
+    }
+    parts.iter().map(|part| leading(part.trim())).filter(|name| !name.is_empty()).collect()
+}
+
+fn leading(text: &str) -> String {
+    text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+}
+
+/// Every Rust file of the library, tests beside it included.
+fn sources() -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut folders = vec![root().join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(path);
+            }
+        }
+    }
+    ensure!(files.len() > 20, "the sources were not found");
+    Ok(files)
+}
+
+fn is_test(file: &Path) -> bool {
+    file.components().any(|part| matches!(part.as_os_str().to_str(), Some("tests.rs" | "tests" | "testing.rs")))
+}
+
+/// What git tracks; in a tree without git, nothing can be said.
+fn tracked() -> Result<Vec<String>> {
+    let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(root()).output();
+    let Ok(listed) = listed else { return Ok(Vec::new()) };
+    let names = String::from_utf8(listed.stdout)?;
+    Ok(names.split('\0').filter(|name| !name.is_empty() && *name != "Cargo.lock").map(str::to_owned).collect())
+}
+
+#[test]
+fn the_import_reader_sees_what_rust_sees() {
+    assert_eq!(imported("use crate::base::clock::Clock;"), ["base"]);
+    assert_eq!(imported("use crate::{admin, issuance::{self, cache}, policy};"), ["admin", "issuance", "policy"]);
+    assert_eq!(imported("    let a = crate::cli::load(crate::oci::x);"), ["cli", "oci"]);
+    assert!(imported("/// See [`crate::cli`].").is_empty());
+    assert!(imported("use hyper_crate::cli;").is_empty());
+}
