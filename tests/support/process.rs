@@ -19,8 +19,17 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// A command that dies with us, run where the clients are.
 pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
+    dying_of("KILL", program)
+}
+
+/// A command that is asked to end with us, for those that have something to put in order first.
+pub(crate) fn gentle_command(program: impl AsRef<OsStr>) -> Command {
+    dying_of("TERM", program)
+}
+
+fn dying_of(signal: &str, program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "--"]).arg(program).env("PATH", search_path());
+    command.args(["--pdeathsig", signal, "--"]).arg(program).env("PATH", search_path());
     command.process_group(0).kill_on_drop(true).stdin(Stdio::null());
     command
 }
@@ -106,6 +115,8 @@ pub(crate) struct Daemon {
     child: Child,
     pid: Option<u32>,
     log: PathBuf,
+    /// How it is ended when dropped.
+    last_signal: &'static str,
 }
 
 impl Daemon {
@@ -115,7 +126,13 @@ impl Daemon {
         let err = out.try_clone()?;
         let child = command.stdout(out).stderr(err).spawn().with_context(|| format!("{name} did not start"))?;
         let pid = child.id();
-        Ok(Self { name: name.to_owned(), child, pid, log: log.to_owned() })
+        Ok(Self { name: name.to_owned(), child, pid, log: log.to_owned(), last_signal: "KILL" })
+    }
+
+    /// From now on it is asked to end and given time for it, even when dropped: killed, it would leave mounts behind.
+    pub(crate) fn ends_gently(mut self) -> Self {
+        self.last_signal = "TERM";
+        self
     }
 
     /// What it has said so far.
@@ -158,7 +175,13 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        signal_group(self.pid, "KILL");
+        signal_group(self.pid, self.last_signal);
+        let mut patience = if self.last_signal == "TERM" { 100 } else { 0 };
+        // A destructor cannot wait for a future, and a thread may not sleep here: `sleep` does.
+        while patience > 0 && self.pid.is_some() && matches!(self.child.try_wait(), Ok(None)) {
+            patience -= 1;
+            let _slept = std::process::Command::new("sleep").arg("0.1").status();
+        }
     }
 }
 

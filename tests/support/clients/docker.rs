@@ -8,7 +8,7 @@ use tokio::process::Command;
 
 use super::{Attempt, Target, digest_in, same};
 use crate::support::image::write_tar;
-use crate::support::process::{Daemon, command, run, run_ok};
+use crate::support::process::{Daemon, command, gentle_command, run, run_ok};
 
 const START: Duration = Duration::from_secs(60);
 const LOCAL: Duration = Duration::from_secs(120);
@@ -26,7 +26,7 @@ impl Engine {
     pub(super) async fn start(dir: &Path, mib: usize) -> Result<Self> {
         std::fs::create_dir_all(dir)?;
         let socket = dir.join("docker.sock");
-        let mut daemon = command("dockerd");
+        let mut daemon = gentle_command("dockerd");
         daemon
             .arg("--config-file")
             .arg(write_empty_config(dir)?)
@@ -42,7 +42,7 @@ impl Engine {
             // All combinations push through this one engine; its default of five uploads at once would queue them, and a
             // queued push ages its token without a byte on the line.
             .args(["--max-concurrent-uploads", "100", "--max-concurrent-downloads", "100"]);
-        let mut daemon = Daemon::spawn("dockerd", &mut daemon, &dir.join("dockerd.log"))?;
+        let mut daemon = Daemon::spawn("dockerd", &mut daemon, &dir.join("dockerd.log"))?.ends_gently();
         daemon.wait_ready(START, async |log| log.contains("API listen on")).await?;
         Ok(Self { daemon, socket, dir: dir.to_owned(), mib })
     }
