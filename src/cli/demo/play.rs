@@ -24,7 +24,7 @@ use crate::telemetry::labels::Label as _;
 /// How long clients may take for the rest of a push, beside the layer's time on the link.
 const REST: Duration = Duration::from_secs(20);
 /// Lines of a client's last words.
-const LAST_WORDS: usize = 3;
+const LAST_WORDS: usize = 2;
 
 /// Plays it; the end is whether everything happened as promised.
 ///
@@ -45,7 +45,8 @@ pub(super) async fn play(plan: &Plan, dir: &Path, story: &mut Story) -> anyhow::
     let image = Image::make(&dir.join("image"), plan.size).await.context("the image could not be made")?;
     let password = password()?;
     let ear = Ear::open().await?;
-    let realm = format!("http://{}{PATH}", ear.address);
+    // By name: crane asks no private address for a token but the registry's own.
+    let realm = format!("http://localhost:{}{PATH}", ear.address.port());
     let authority = Authority::open(ear, minter, Secret::new(password.clone().into_bytes()));
     let registry = Registry::start(&plan.registry, dir, &realm).await.context("the registry could not be started")?;
     // Clients find Tidegate, and the token endpoint it offers, at the far end of the second link.
@@ -66,7 +67,7 @@ pub(super) async fn play(plan: &Plan, dir: &Path, story: &mut Story) -> anyhow::
         passages: straight.passages.all(),
         started: direct.started,
         ran: direct.ran,
-        refusal: registry.last_refusal(),
+        refusal: registry.last_refused_upload(),
     };
     stage.tell_straight(&straight, story)?;
 
@@ -173,7 +174,7 @@ impl Stage<'_> {
             _ => "gave up:".to_owned(),
         };
         story.line(&format!("   {client} {outcome}"))?;
-        story.quote(&tail(words, LAST_WORDS))?;
+        story.quote(&last_words(words))?;
         if let Some(refusal) = &straight.refusal {
             story.line("   The registry's log:")?;
             story.quote(refusal)?;
@@ -187,7 +188,7 @@ impl Stage<'_> {
             story.line(&format!("   {client} is done."))?;
         } else {
             story.line(&format!("   {client} gave up, which is not what should be shown:"))?;
-            story.quote(&tail(&through.ran.words, LAST_WORDS))?;
+            story.quote(&last_words(&through.ran.words))?;
         }
         match &through.pulled {
             Ok(digest) => story.line(&format!("   Pulled back and compared: the same, {digest}"))?,
@@ -195,6 +196,13 @@ impl Stage<'_> {
         }
         Ok(())
     }
+}
+
+/// What a client says at the end, without its progress.
+fn last_words(words: &str) -> String {
+    let marks = ["rror", "nauthorized", "fatal", "denied"];
+    let bad: Vec<&str> = words.lines().filter(|line| marks.iter().any(|mark| line.contains(mark))).collect();
+    if bad.is_empty() { tail(words, LAST_WORDS) } else { tail(&bad.join("\n"), LAST_WORDS) }
 }
 
 /// Of this run alone.

@@ -38,9 +38,9 @@ impl Registry {
         Ok(Self { address, daemon })
     }
 
-    /// Why it refused the last request it refused, in its own words.
-    pub(super) fn last_refusal(&self) -> Option<String> {
-        refusal(&self.daemon.log())
+    /// Why it refused the last upload it refused, in its own words.
+    pub(super) fn last_refused_upload(&self) -> Option<String> {
+        refused_upload(&self.daemon.log())
     }
 }
 
@@ -50,11 +50,14 @@ fn listening(log: &str) -> Option<SocketAddr> {
 }
 
 /// Both registries log the reason as a line of its own, in `key=value` words.
-fn refusal(log: &str) -> Option<String> {
-    let line = log.lines().rfind(|line| line.contains("error authorizing context"))?;
+fn refused_upload(log: &str) -> Option<String> {
+    let upload = |line: &&str| ["PATCH", "PUT"].iter().any(|method| line.contains(&format!("method={method} ")));
+    let line = log.lines().filter(upload).rfind(|line| line.contains("error authorizing context"))?;
+    let word = |key: &str| line.split_once(key)?.1.split(' ').next();
     let (_, message) = line.split_once("msg=\"")?;
     let (message, _) = message.split_once('"')?;
-    Some(message.trim_end_matches([' ', ':']).to_owned())
+    let path = word("uri=")?.trim_matches('"').split('?').next()?;
+    Some(format!("{} {path}: {message}", word("method=")?))
 }
 
 /// JSON is YAML, and quotes a path however it is spelled.

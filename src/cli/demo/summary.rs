@@ -126,7 +126,7 @@ impl Summary<'_> {
         story.heading(" registry tokens")?;
         match self.plan.renew {
             Renew::Exchange => story.line(&format!(
-                "   Tidegate asked the authority {own} times, with {}'s own credential, for a token in place of a dying one.",
+                "   Where {0}'s token was dead or about to die, Tidegate asked the authority again with {0}'s credential: {own} tokens.",
                 self.plan.client.program()
             ))?,
             Renew::Resign | Renew::Off => story.line(&format!(
