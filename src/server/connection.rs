@@ -287,6 +287,3 @@ where
         self.graceful_shutdown();
     }
 }
-
-#[cfg(test)]
-mod tests;

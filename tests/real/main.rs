@@ -1,0 +1,6 @@
+//! What real registries say: they run here, on free ports of this machine, and are gone when their test is.
+
+#[cfg(test)]
+mod minted;
+#[cfg(test)]
+mod registry;
