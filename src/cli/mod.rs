@@ -18,7 +18,9 @@ use crate::base::clock::Clock;
 use crate::config::{self, Settings};
 
 mod check;
+mod date;
 mod demo;
+mod keys;
 mod serve;
 mod version;
 
@@ -57,6 +59,8 @@ enum Verb {
     Serve(ConfigArgs),
     /// Read a configuration and all files it names, and tell every mistake
     Check(ConfigArgs),
+    /// Make keys and certificates
+    Keys(keys::KeysArgs),
     /// Show a push fail without Tidegate and pass with it, on this machine; under three minutes
     Demo(demo::DemoArgs),
     /// Print name, version and, where it is known, the commit
@@ -91,6 +95,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let ended = match arguments.verb {
         Verb::Serve(arguments) => serve::run(&arguments),
         Verb::Check(arguments) => check::run(&arguments.config),
+        Verb::Keys(arguments) => keys::run(&arguments, Clock::System.now(), &mut io::stdout().lock()),
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Version => version::run(),
     };

@@ -1,11 +1,11 @@
 //! `tidegate demo`: what it shows, what it refuses, and that it leaves nothing behind.
 
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use tokio::time::{interval, timeout};
 
 use crate::material::Folder;
 
@@ -26,19 +26,21 @@ fn the_push_fails_straight_and_passes_through_tidegate_and_nothing_is_left() -> 
     nothing_left(&folder)
 }
 
-#[test]
-fn interrupted_it_ends_its_children_and_removes_its_files() -> Result<()> {
+#[tokio::test]
+async fn interrupted_it_ends_its_children_and_removes_its_files() -> Result<()> {
     let folder = Folder::new()?;
     let told = folder.path("told");
     let mut child = demo(&folder).stdout(fs::File::create(&told)?).stderr(Stdio::null()).spawn()?;
-    // Then all of them are up: the client is the last to start.
-    until("a client", || Ok(fs::read_to_string(&told)?.contains("1. Straight") && children(child.id())?.len() >= 3))?;
+    // The registry, Tidegate, and the client: then all of them are up.
+    let pushing = || Ok(fs::read_to_string(&told)?.contains("1. Straight") && children(child.id())?.len() == 3);
+    until("the client to push", pushing).await?;
     let children = children(child.id())?;
     ensure!(Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status()?.success());
+    until("the end", || Ok(child.try_wait()?.is_some())).await?;
     ensure!(child.wait()?.code() == Some(2));
-    until("the end of all children", || {
-        Ok(children.iter().all(|pid| !Path::new("/proc").join(pid.to_string()).join("exe").exists()))
-    })?;
+    // A process that has ended and that nobody has asked about has a number, and no program any more.
+    let gone = |pid: &u32| fs::read_link(format!("/proc/{pid}/exe")).is_err();
+    until("the end of all children", || Ok(children.iter().all(gone))).await?;
     nothing_left(&folder)
 }
 
@@ -91,11 +93,13 @@ fn children(pid: u32) -> Result<Vec<u32>> {
     list.split_whitespace().map(|pid| Ok(pid.parse()?)).collect()
 }
 
-fn until(what: &str, mut there: impl FnMut() -> Result<bool>) -> Result<()> {
-    let end = Instant::now() + Duration::from_secs(60);
-    while !there().with_context(|| what.to_owned())? {
-        ensure!(Instant::now() < end, "waited too long for {what}");
-        std::thread::yield_now();
-    }
-    Ok(())
+async fn until(what: &str, mut there: impl FnMut() -> Result<bool>) -> Result<()> {
+    let looking = async {
+        let mut again = interval(Duration::from_millis(20));
+        while !there()? {
+            again.tick().await;
+        }
+        Ok(())
+    };
+    timeout(Duration::from_secs(60), looking).await.with_context(|| format!("waited too long for {what}"))?
 }

@@ -19,6 +19,7 @@ use super::serving::{Ear, Serving};
 use crate::base::body::Body;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::secret::Secret;
+use crate::cli::date::rfc3339;
 use crate::oci::access::{Action, ResourceActions};
 use crate::oci::credentials::Credentials;
 use crate::oci::token_api::TokenQuery;
@@ -176,20 +177,6 @@ fn answer(status: StatusCode, body: &serde_json::Value) -> Response<Body> {
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
-}
-
-/// A moment in RFC 3339 and UTC (the civil date by Howard Hinnant's `civil_from_days`).
-fn rfc3339(at: Timestamp) -> String {
-    let (days, second) = (at.0.div_euclid(86_400), at.0.rem_euclid(86_400));
-    let shifted = days + 719_468;
-    let (era, day) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let march = (5 * day + 2) / 153;
-    let day = day - (153 * march + 2) / 5 + 1;
-    let month = if march < 10 { march + 3 } else { march - 9 };
-    let year = year + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3_600, second / 60 % 60, second % 60)
 }
 
 #[cfg(test)]

@@ -45,9 +45,11 @@ async fn a_request_goes_on_only_after_its_last_byte_and_in_one_piece() {
     let (far, address) = far_side().await;
     let link = link(address, 1 << 30, &spools()).await;
     let mut near = TcpStream::connect(link.address).await.unwrap();
-    near.write_all(b"PATCH /v2/a/blobs/uploads/1?_state=x HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n")
-        .await
-        .unwrap();
+    near.write_all(
+        b"PATCH /v2/a/blobs/uploads/1?_state=x HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n",
+    )
+    .await
+    .unwrap();
     near.write_all(b"5\r\nhello\r\n").await.unwrap();
     // Long after a hop that streams would have connected.
     assert!(timeout(Duration::from_millis(200), far.accept()).await.is_err());
@@ -64,7 +66,10 @@ async fn a_request_goes_on_only_after_its_last_byte_and_in_one_piece() {
     let answer = read_until(&mut near, "\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 202") && answer.contains("/next"), "{answer}");
     let passage = link.passages.all().remove(0);
-    assert_eq!((passage.bytes, passage.status.unwrap().as_u16(), passage.path.as_str()), (11, 202, "/v2/a/blobs/uploads/1"));
+    assert_eq!(
+        (passage.bytes, passage.status.unwrap().as_u16(), passage.path.as_str()),
+        (11, 202, "/v2/a/blobs/uploads/1")
+    );
 }
 
 #[tokio::test]
