@@ -21,8 +21,8 @@ pub(super) struct Straight {
     pub(super) passages: Vec<Passage>,
     pub(super) started: Instant,
     pub(super) ran: Ran,
-    /// The registry's reason, in its own words.
-    pub(super) refusal: Option<String>,
+    /// The registry's reason, as it stands in its log.
+    pub(super) reason: Option<String>,
 }
 
 /// The push with it.
@@ -63,6 +63,8 @@ impl Summary<'_> {
         let broken = self.broken_promises();
         if broken.is_empty() {
             story.heading("As promised: the registry refused the layer whose token had died on the way, and took it through Tidegate.")?;
+            story.line("Tidegate knew the dead token by the upload's own sealed ticket, in its Location: the same identity, a token that")?;
+            story.line("lived when the upload was opened. For this upload, and for nothing else, a living token took its place.")?;
             return Ok(Exit::Fine);
         }
         story.heading("Not as promised:")?;
@@ -112,7 +114,11 @@ impl Summary<'_> {
                 at(passage.set_out),
                 passage.arrived.map_or_else(|| "never".to_owned(), at),
                 token,
-                passage.status.map_or_else(|| "none".to_owned(), |status| status.as_u16().to_string()),
+                // A request that never was passed on, its client hung up on.
+                passage
+                    .arrived
+                    .and(passage.status)
+                    .map_or_else(|| "none".to_owned(), |status| status.as_u16().to_string()),
                 rescue.unwrap_or_default(),
             ]);
         }
