@@ -14,8 +14,6 @@ use crate::base::units::ByteSize;
 const TICK: Duration = Duration::from_millis(100);
 /// Between lines where there is no terminal.
 const PLAIN: Duration = Duration::from_secs(5);
-/// What is smaller is a configuration or a manifest, not the layer.
-const LAYER_LEAST: u64 = 64 * 1024;
 const TEMPLATE: &str = "   [{bar:20}] {bytes}/{total_bytes}  {elapsed}  {msg}";
 
 /// Shows what goes over one link.
@@ -79,7 +77,7 @@ impl<'a> Meter<'a> {
 
     /// The latest try to send the layer.
     fn layer(&self) -> Option<Passage> {
-        self.link.passages.all().into_iter().rfind(|passage| passage.bytes >= LAYER_LEAST)
+        self.link.passages.all().into_iter().rfind(Passage::is_layer)
     }
 
     fn state(&self) -> String {

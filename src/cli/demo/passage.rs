@@ -9,6 +9,9 @@ use tokio::time::Instant;
 use crate::base::secret::Secret;
 use crate::oci::credentials::Credentials;
 
+/// The smallest layer.
+const LAYER_LEAST: u64 = 64 * 1024;
+
 /// Tells tokens apart without keeping any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fingerprint([u8; 32]);
@@ -38,6 +41,13 @@ pub(super) struct Passage {
     pub(super) status: Option<StatusCode>,
     /// What a refusal says, as clients print it: `unauthorized: authentication required`.
     pub(super) refusal: Option<String>,
+}
+
+impl Passage {
+    /// Whether it carried the layer: a configuration or a manifest is smaller.
+    pub(super) fn is_layer(&self) -> bool {
+        self.bytes >= LAYER_LEAST
+    }
 }
 
 /// All passages of a link, in the order in which they began.

@@ -12,9 +12,6 @@ use super::story::Story;
 use super::{Exit, Plan};
 use crate::policy::Renew;
 
-/// What is smaller is no layer.
-const LAYER_LEAST: u64 = 64 * 1024;
-
 /// The push without Tidegate.
 #[derive(Debug)]
 pub(super) struct Straight {
@@ -158,7 +155,7 @@ impl Summary<'_> {
     /// Whether it carried a layer, set out with a living token and arrived with a dead one.
     fn outlived_its_token(&self, passage: &Passage) -> bool {
         let Some((_, issued)) = self.token(passage) else { return false };
-        passage.bytes >= LAYER_LEAST
+        passage.is_layer()
             && passage.set_out < issued.dies
             && passage.arrived.is_some_and(|arrived| arrived > issued.dies)
     }
@@ -211,7 +208,7 @@ fn what(passage: &Passage) -> String {
             _ => path.clone(),
         },
     };
-    let size = if *bytes >= LAYER_LEAST { format!(", {} MiB", mib(*bytes)) } else { String::new() };
+    let size = if passage.is_layer() { format!(", {} MiB", mib(*bytes)) } else { String::new() };
     format!("{:5} {place}{size}", method.as_str())
 }
 
