@@ -20,6 +20,8 @@ use crate::upload::ticket::{Binding, Ticket};
 const IN_VIEW: usize = 100_000;
 /// An upload that nobody touched for this long is no longer counted as open.
 const FORGOTTEN: Duration = Duration::from_secs(3600);
+/// How often forgotten ones are looked for.
+const SWEEP: Duration = Duration::from_secs(60);
 
 /// A request's target without the ticket, and the ticket.
 #[derive(Debug)]
@@ -57,7 +59,13 @@ pub fn binding<'a>(site: &'a Site, repository: &'a RepositoryName, upload: &'a U
 /// The uploads that were opened or continued here and have not ended.
 #[derive(Debug, Default)]
 pub struct Uploads {
-    open: Mutex<HashMap<(RepositoryName, UploadId), Open>>,
+    view: Mutex<View>,
+}
+
+#[derive(Debug, Default)]
+struct View {
+    open: HashMap<(RepositoryName, UploadId), Open>,
+    swept: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -67,28 +75,26 @@ struct Open {
 }
 
 impl Uploads {
-    /// The upload goes on here. True when it was not in view before.
+    /// The upload goes on here.
     pub fn touched(&self, repository: &RepositoryName, upload: &UploadId, record: &Record) {
         let now = Instant::now();
-        let mut open = self.lock();
-        if let Some(known) = open.get_mut(&(repository.clone(), upload.clone())) {
+        let mut view = self.lock();
+        if let Some(known) = view.open.get_mut(&(repository.clone(), upload.clone())) {
             known.touched = now;
             return;
         }
-        if open.len() >= IN_VIEW {
-            open.retain(|_, open| now.duration_since(open.touched) < FORGOTTEN);
-        }
-        if open.len() >= IN_VIEW {
+        record.metrics().uploads_active(-view.sweep(now));
+        if view.open.len() >= IN_VIEW {
             record.metrics().limit_hit(Limit::Uploads);
             return;
         }
-        open.insert((repository.clone(), upload.clone()), Open { touched: now, rescued: false });
+        view.open.insert((repository.clone(), upload.clone()), Open { touched: now, rescued: false });
         record.metrics().uploads_active(1);
     }
 
     /// The upload ended: committed, cancelled, or unknown to the registry.
     pub fn ended(&self, repository: &RepositoryName, upload: &UploadId, record: &Record) {
-        if self.lock().remove(&(repository.clone(), upload.clone())).is_some() {
+        if self.lock().open.remove(&(repository.clone(), upload.clone())).is_some() {
             record.metrics().uploads_active(-1);
         }
     }
@@ -98,16 +104,28 @@ impl Uploads {
         record.rescued(renew);
         let (Some(repository), Some(upload)) = (&route.repository, &route.upload) else { return };
         self.touched(repository, upload, record);
-        let mut open = self.lock();
-        if let Some(open) = open.get_mut(&(repository.clone(), upload.clone())) {
-            if !std::mem::replace(&mut open.rescued, true) {
-                record.metrics().upload_rescued();
-            }
+        let mut view = self.lock();
+        let open = view.open.get_mut(&(repository.clone(), upload.clone()));
+        if open.is_some_and(|open| !std::mem::replace(&mut open.rescued, true)) {
+            record.metrics().upload_rescued();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<(RepositoryName, UploadId), Open>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, View> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl View {
+    /// Now and then, forgets what nobody touched for long; returns how many.
+    fn sweep(&mut self, now: Instant) -> i64 {
+        if self.swept.is_some_and(|at| now.duration_since(at) < SWEEP) {
+            return 0;
+        }
+        self.swept = Some(now);
+        let before = self.open.len();
+        self.open.retain(|_, open| now.duration_since(open.touched) < FORGOTTEN);
+        i64::try_from(before - self.open.len()).unwrap_or(0)
     }
 }
 

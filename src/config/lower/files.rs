@@ -46,8 +46,8 @@ impl Lowering<'_> {
             drop(Zeroizing::new(bytes));
             let file = self.resolve(&path.value);
             let what = format!("{} is not 32 bytes in base64", file.display());
-            let make = format!("make it with `(umask 077; openssl rand -base64 32 > {})`", file.display());
-            self.reporter.error(&path.place, what, make);
+            let instead = "name a file of its own, made with `openssl rand -base64 32`";
+            self.reporter.error(&path.place, what, instead);
             return None;
         }
         Some(Secret::new(bytes))

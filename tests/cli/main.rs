@@ -1,0 +1,6 @@
+//! The program as people run it: arguments in, text and exit code out.
+
+mod check;
+mod loaded;
+mod material;
+mod verbs;
