@@ -21,6 +21,7 @@ mod check;
 mod date;
 mod keys;
 mod serve;
+mod token;
 mod version;
 
 /// How a verb ended.
@@ -60,6 +61,8 @@ enum Verb {
     Check(ConfigArgs),
     /// Make keys and certificates
     Keys(keys::KeysArgs),
+    /// Look at a token
+    Token(token::TokenArgs),
     /// Print name, version and, where it is known, the commit
     Version,
 }
@@ -93,6 +96,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Verb::Serve(arguments) => serve::run(&arguments),
         Verb::Check(arguments) => check::run(&arguments.config),
         Verb::Keys(arguments) => keys::run(&arguments, Clock::System.now(), &mut io::stdout().lock()),
+        Verb::Token(arguments) => token::run(&arguments, Clock::System.now(), &mut token::Streams::standard()),
         Verb::Version => version::run(),
     };
     match ended {
