@@ -109,6 +109,3 @@ fn read(path: &Path) -> std::io::Result<String> {
         _ => Err(std::io::Error::other("it is larger than 1 MiB")),
     }
 }
-
-#[cfg(test)]
-mod tests;
