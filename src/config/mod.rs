@@ -27,6 +27,7 @@ mod spec;
 mod value;
 mod defaults;
 mod file;
+mod inline;
 mod lower;
 pub mod reference;
 
