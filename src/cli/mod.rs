@@ -18,6 +18,8 @@ use crate::base::clock::Clock;
 use crate::config::{self, Settings};
 
 mod check;
+mod date;
+mod keys;
 mod serve;
 mod version;
 
@@ -56,6 +58,8 @@ enum Verb {
     Serve(ConfigArgs),
     /// Read a configuration and all files it names, and tell every mistake
     Check(ConfigArgs),
+    /// Make keys and certificates
+    Keys(keys::KeysArgs),
     /// Print name, version and, where it is known, the commit
     Version,
 }
@@ -88,6 +92,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let ended = match arguments.verb {
         Verb::Serve(arguments) => serve::run(&arguments),
         Verb::Check(arguments) => check::run(&arguments.config),
+        Verb::Keys(arguments) => keys::run(&arguments, Clock::System.now(), &mut io::stdout().lock()),
         Verb::Version => version::run(),
     };
     match ended {

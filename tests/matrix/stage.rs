@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use tokio::task::{JoinSet, spawn_local};
 use tokio::time::Instant;
 
-use crate::cells::{CLIENTS, Combination, Hop, Recipe};
+use crate::cells::{Combination, Hop, Recipe};
 use crate::proof::{Canaries, Proof};
 use crate::support::authority::{Authority, Life, Login, Received, Voice};
 use crate::support::clients::{Bench, Client, Target};
@@ -29,6 +29,7 @@ pub(crate) struct Stage {
     pub(crate) keys: Keys,
     pub(crate) bench: Bench,
     pub(crate) recipe: Recipe,
+    pub(crate) clients: Vec<Client>,
 }
 
 /// What became of one client's push.
@@ -69,7 +70,7 @@ impl Stage {
         std::fs::create_dir_all(&dir)?;
         let mut parts = self.set_up(combination, number, &dir).await?;
         let mut pushes = JoinSet::new();
-        for client in CLIENTS {
+        for &client in &self.clients {
             let target = self.target(combination, &mut parts, client, &dir);
             let (stage, authority) = (Rc::clone(&self), Rc::clone(&parts.authority));
             pushes.spawn_local(async move { stage.push(client, &target, &authority).await });
