@@ -37,7 +37,8 @@ pub fn markdown() -> String {
          `tidegate check --config FILE` says every mistake at once, each with its line, its key and what to write instead. It ends\n\
          with 0 when the file can be used (warnings or none), 1 when it cannot, 2 when it could not be read.\n\n\
          Durations are a whole number and a unit (`500ms`, `60s`, `10m`, `6h`, `1d`), sizes likewise (`512B`, `64KiB`, `16MiB`,\n\
-         `1GiB`). Files of private keys must be readable by their owner alone (`chmod 600`).\n",
+         `1GiB`). Files of private keys must be readable by their owner alone (`chmod 600`); root may share one with a\n\
+         group (mode 0640 or 0440), as Kubernetes does.\n",
     );
     for key in File::keys() {
         table(&mut out, "", &key);
