@@ -120,6 +120,11 @@ impl Recipe {
     pub(crate) const QUICK: Self =
         Self { mib: 9, rate: 600_000.0, life: Life::DiesAsTold(10), deadline: Duration::from_secs(150) };
 
+    /// `ctr` hangs at times and is given another try, so it is called hung earlier: it sends a layer twice at most.
+    pub(crate) fn ctr_deadline(self) -> Duration {
+        self.shortest_push() * 4 + Duration::from_secs(30)
+    }
+
     /// At least this long takes a push.
     pub(crate) fn shortest_push(self) -> Duration {
         let bytes = u32::try_from(self.mib << 20).unwrap_or(u32::MAX);
