@@ -19,6 +19,7 @@ use crate::config::{self, Settings};
 
 mod check;
 mod date;
+mod demo;
 mod keys;
 mod serve;
 mod token;
@@ -63,6 +64,8 @@ enum Verb {
     Keys(keys::KeysArgs),
     /// Look at a token
     Token(token::TokenArgs),
+    /// Show a push fail without Tidegate and pass with it, on this machine; under three minutes
+    Demo(demo::DemoArgs),
     /// Print name, version and, where it is known, the commit
     Version,
 }
@@ -97,6 +100,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Verb::Check(arguments) => check::run(&arguments.config),
         Verb::Keys(arguments) => keys::run(&arguments, Clock::System.now(), &mut io::stdout().lock()),
         Verb::Token(arguments) => token::run(&arguments, Clock::System.now(), &mut token::Streams::standard()),
+        Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Version => version::run(),
     };
     match ended {
