@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::HeaderValue;
 
 use crate::authority::answer::{Refusal, Unreachable};
 use crate::authority::gitlab::Question;
+use crate::base::secret::Secret;
 use crate::policy::Renew;
 use crate::telemetry::labels::CacheResult;
 
@@ -60,7 +60,7 @@ pub enum Issued {
 #[derive(Clone, Debug)]
 pub struct IssuedToken {
     /// The JSON body.
-    pub body: Bytes,
+    pub body: Secret,
     /// What the cache had; none: the request is not one to cache.
     pub cache: Option<CacheResult>,
     /// Whether the token verified; another is handed on as it came.

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::HeaderValue;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
@@ -111,6 +110,12 @@ impl TokenService {
         });
         inner.handle.spawn(sweep(Arc::downgrade(&inner)));
         Ok(Self { inner })
+    }
+
+    /// The authority's name in the configuration; a metric label.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        self.inner.authority.name()
     }
 
     /// Answers a token request: from the cache where a token's life covers what the client will assume, else from the
@@ -286,7 +291,7 @@ impl Inner {
             Handing::Lively | Handing::AsItCame | Handing::Stale => None,
         };
         IssuedToken {
-            body: repaired.map_or_else(|| in_variant(body, request.variant), Bytes::from),
+            body: repaired.map_or_else(|| in_variant(body, request.variant), Secret::new),
             cache,
             verified: true,
             subject: held.subject.clone(),
@@ -322,12 +327,12 @@ fn held(granted: Granted, now: Timestamp) -> Held {
 }
 
 /// The answer as it came, but for the name that the OAuth2 variant requires.
-fn in_variant(body: &[u8], variant: Variant) -> Bytes {
+fn in_variant(body: &[u8], variant: Variant) -> Secret {
     let named = match variant {
         Variant::Docker => None,
         Variant::OAuth2 => repair::oauth2(body).ok(),
     };
-    named.map_or_else(|| Bytes::copy_from_slice(body), Bytes::from)
+    Secret::new(named.unwrap_or_else(|| body.to_vec()))
 }
 
 /// Wipes what nothing depends on any more, for as long as the service is there.

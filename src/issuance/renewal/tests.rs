@@ -76,7 +76,7 @@ impl Push {
         };
         let request = TokenRequest { question, renew: Renew::Resign, variant: Variant::Docker };
         let Issued::Token(issued) = self.service.issue(request).await else { panic!("no token") };
-        let body: Value = serde_json::from_slice(&issued.body).unwrap();
+        let body: Value = serde_json::from_slice(issued.body.expose()).unwrap();
         body["token"].as_str().unwrap().as_bytes().to_vec()
     }
 
