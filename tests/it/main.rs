@@ -6,4 +6,10 @@ mod support;
 mod tidy;
 
 #[cfg(test)]
+mod exchange;
+#[cfg(test)]
 mod lapsed;
+#[cfg(test)]
+mod revocation;
+#[cfg(test)]
+mod tickets;
