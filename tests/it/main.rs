@@ -6,9 +6,17 @@ mod support;
 mod tidy;
 
 #[cfg(test)]
+mod authorization;
+#[cfg(test)]
+mod challenges;
+#[cfg(test)]
 mod exchange;
 #[cfg(test)]
+mod forged;
+#[cfg(test)]
 mod lapsed;
+#[cfg(test)]
+mod minted;
 #[cfg(test)]
 mod revocation;
 #[cfg(test)]
