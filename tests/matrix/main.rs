@@ -4,7 +4,8 @@
 //! cargo test --test matrix                   the covering part, quick recipe
 //! cargo test --test matrix -- --full         every cell, slow recipe; --write FILE renders the table
 //! cargo test --test matrix -- 3.1-front      the combinations whose names contain that
-//!                             --without      also name those without Tidegate only; --keep: leave the files
+//!                             --without      those without Tidegate only; --client NAME: only that one (may be repeated);
+//!                                            --at-once N: so many combinations side by side; --keep: leave the files
 //! ```
 //! Needs root (namespaces, the docker engine) and the parts that `tests/parts.sh` installs. A missing part is a failure.
 
@@ -32,7 +33,7 @@ use tokio::time::Instant;
 
 use cells::{CLIENTS, Combination, Recipe};
 use stage::Stage;
-use support::clients::Bench;
+use support::clients::{Bench, Client};
 use support::keys::Keys;
 use support::process::{missing, search_path};
 use support::registry::Flavor;
@@ -47,6 +48,7 @@ struct Asked {
     without: bool,
     write: Option<PathBuf>,
     at_once: Option<usize>,
+    clients: Vec<String>,
     filters: Vec<String>,
 }
 
@@ -62,6 +64,7 @@ impl Asked {
                 "--list" => asked.list = true,
                 "--write" => asked.write = Some(arguments.next().context("--write FILE")?.into()),
                 "--at-once" => asked.at_once = Some(arguments.next().context("--at-once N")?.parse()?),
+                "--client" => asked.clients.push(arguments.next().context("--client NAME")?),
                 "--nocapture" | "--quiet" | "-q" | "--exact" | "--include-ignored" => {}
                 flag if flag.starts_with("--test-threads") || flag.starts_with("--format") => {}
                 flag if flag.starts_with('-') => bail!("{flag} is not known here"),
@@ -69,6 +72,11 @@ impl Asked {
             }
         }
         Ok(asked)
+    }
+
+    fn clients(&self) -> Vec<Client> {
+        let named = |name: &str| self.clients.is_empty() || self.clients.iter().any(|one| one == name);
+        CLIENTS.into_iter().filter(|client| named(client.name())).collect()
     }
 
     fn combinations(&self) -> Vec<Combination> {
@@ -112,9 +120,10 @@ async fn run(asked: &Asked, combinations: Vec<Combination>) -> Result<ExitCode> 
     let recipe = if asked.full { Recipe::SLOW } else { Recipe::QUICK };
     let dir = tempfile::Builder::new().prefix("tidegate-").tempdir()?;
     let dir = if asked.keep { Kept::Here(dir.keep()) } else { Kept::Not(dir) };
-    println!("matrix: {} cells, files in {}", combinations.len() * CLIENTS.len(), dir.path().display());
+    println!("matrix: {} cells, files in {}", combinations.len() * asked.clients().len(), dir.path().display());
     let keys = Keys::make(&dir.path().join("keys"))?;
     double::check(&keys).await.context("the double of the authority is not like GitLab")?;
+    proof::check()?;
     let stage = Rc::new(Stage {
         dir: dir.path().to_owned(),
         tidegate: PathBuf::from(env!("CARGO_BIN_EXE_tidegate")),
@@ -122,9 +131,10 @@ async fn run(asked: &Asked, combinations: Vec<Combination>) -> Result<ExitCode> 
         keys,
         bench: Bench::set_up(&dir.path().join("b"), recipe.mib).await?,
         recipe,
+        clients: asked.clients(),
     });
     println!("matrix: parts ready after {:.0} s", begun.elapsed().as_secs_f64());
-    let at_once = asked.at_once.unwrap_or(4);
+    let at_once = asked.at_once.unwrap_or(if asked.full { 6 } else { 8 });
     let told = |outcome: &stage::Outcome| println!("{}", report::lines(outcome));
     let outcomes = stage::run_all(&stage, &combinations, at_once, told).await?;
     let versions = match &asked.write {

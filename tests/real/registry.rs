@@ -23,7 +23,7 @@ pub(crate) enum Release {
 
 #[derive(Debug)]
 pub(crate) struct Registry {
-    port: u16,
+    pub(crate) port: u16,
     _process: Child,
     _directory: TempDir,
 }
