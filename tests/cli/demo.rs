@@ -74,10 +74,10 @@ fn a_push_that_does_not_outlast_its_token_is_not_tried() -> Result<()> {
 /// The demonstration, with its temporary files below `folder`.
 fn demo(folder: &Folder) -> Command {
     let temporary = folder.path("tmp");
-    let mut command = Command::from(folder.tidegate(&["demo"]));
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("tidegate"));
     // What cannot be made here cannot be used there, and the run says so.
     let _told_by_the_run = fs::create_dir_all(&temporary);
-    command.env("TMPDIR", temporary).stdin(Stdio::null());
+    command.arg("demo").env("TMPDIR", temporary).stdin(Stdio::null());
     command
 }
 

@@ -199,16 +199,11 @@ fn what(passage: &Passage) -> String {
     let place = match path.split_once("/blobs/uploads/") {
         Some((_, "")) => "blobs/uploads/".to_owned(),
         Some(_) => "blobs/uploads/<id>".to_owned(),
-        None => path.rsplit_once('/').and_then(|(front, last)| Some((front.rsplit('/').next()?, last))).map_or_else(
-            || path.clone(),
-            |(kind, last)| {
-                if kind.is_empty() {
-                    path.clone()
-                } else {
-                    format!("{kind}/{}", last.chars().take(14).collect::<String>())
-                }
-            },
-        ),
+        // `/v2/<name>/blobs/<digest>` and their like.
+        None => match path.rsplit('/').collect::<Vec<_>>().as_slice() {
+            [last, kind, _, _, ..] => format!("{kind}/{last:.14}"),
+            _ => path.clone(),
+        },
     };
     let size = if *bytes >= LAYER_LEAST { format!(", {} MiB", mib(*bytes)) } else { String::new() };
     format!("{:5} {place}{size}", method.as_str())

@@ -62,12 +62,12 @@ async fn a_token_is_taken_for_its_life_and_grants_what_was_asked_for_below_the_n
 #[tokio::test]
 async fn nobody_else_gets_one() {
     let authority = open().await;
-    let right = Credentials::basic(USER, "right").ok();
+    let right = Credentials::basic(USER, "right");
     let path = format!("/jwt/auth?{QUERY}");
     for (method, path, login, status) in [
         (Method::GET, path.as_str(), None, 403),
-        (Method::GET, &path, Credentials::basic(USER, "wrong").ok(), 401),
-        (Method::GET, &path, Credentials::basic("joe", "right").ok(), 401),
+        (Method::GET, &path, Credentials::basic(USER, "wrong"), 401),
+        (Method::GET, &path, Credentials::basic("joe", "right"), 401),
         (Method::GET, "/jwt/auth?service=another", right.clone(), 404),
         (Method::GET, "/elsewhere?service=container_registry", right.clone(), 404),
         (Method::POST, &path, right, 404),
