@@ -43,7 +43,7 @@ use dispatch::{Dispatch, Doors};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An authority's client.
-    #[error("authority `{name}`: {source}")]
+    #[error("authority `{name}`")]
     Authority {
         /// The authority.
         name: String,
@@ -51,7 +51,7 @@ pub enum Error {
         source: crate::issuance::service::Error,
     },
     /// A registry's or a web host's client.
-    #[error("site `{site}`: {source}")]
+    #[error("site `{site}`")]
     Upstream {
         /// The site.
         site: String,
@@ -59,16 +59,16 @@ pub enum Error {
         source: upstream::Error,
     },
     /// The ticket keys.
-    #[error("tickets: {0}")]
+    #[error("tickets")]
     Tickets(#[from] crate::upload::ring::RingError),
     /// The listener.
-    #[error("{0}")]
+    #[error("the public listener")]
     Server(#[from] crate::server::Error),
     /// The admin listener.
-    #[error("the admin listener: {0}")]
-    Admin(#[source] std::io::Error),
+    #[error("the admin listener")]
+    Admin(#[from] crate::admin::Error),
     /// The signals that end the process.
-    #[error("signals cannot be waited for: {0}")]
+    #[error("signals cannot be waited for")]
     Signals(#[source] std::io::Error),
 }
 
@@ -119,7 +119,6 @@ impl Shared {
         handle: &tokio::runtime::Handle,
     ) -> Result<Self, Error> {
         let tickets = if settings.ticket_keys.is_empty() {
-            tracing::warn!("tickets.keys is not set: pushes survive neither a restart nor a second replica");
             TicketRing::ephemeral()?
         } else {
             TicketRing::new(settings.ticket_keys)?
@@ -151,6 +150,14 @@ impl Shared {
         let sites =
             settings.sites.into_iter().filter_map(|site| ground.part(site).transpose()).collect::<Result<_, _>>()?;
         Ok(Self { sites, trusted: settings.trusted_proxies })
+    }
+
+    /// Sites whose registry has no origin that answered last time.
+    pub fn down(&self) -> impl Iterator<Item = String> {
+        let down = |part: &&Part| {
+            part.registry.as_ref().is_some_and(|(_, _, origins)| !origins.iter().any(|origin| origin.is_up()))
+        };
+        self.sites.iter().filter(down).map(|part| format!("registry of {}", part.site.name))
     }
 
     /// The service of one core, to be called on it.

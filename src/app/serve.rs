@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Error, Shared};
+use crate::admin::{Admin, Readiness, Reason};
 use crate::base::clock::Clock;
 use crate::config::Settings;
 use crate::server::drain::{Drain, Report};
@@ -18,14 +19,23 @@ use crate::telemetry::metrics::Metrics;
 ///
 /// # Cancel safety
 /// Not to be dropped: connections would be left as they are.
-pub async fn serve(settings: Settings) -> Result<Report, Error> {
+pub async fn serve(mut settings: Settings) -> Result<Report, Error> {
+    let warnings = std::mem::take(&mut settings.warnings);
     let metrics = Arc::new(Metrics::new());
     let drain = Drain::new(settings.server.drain_delay, settings.server.drain_timeout);
     let server = Server::bind(settings.server.clone(), Arc::clone(&metrics))?;
     let runtime = tokio::runtime::Handle::current();
+    let admin = settings.admin.as_ref().map(Admin::bind).transpose()?;
     let shared = Arc::new(Shared::new(settings, Clock::System, &metrics, drain.unwilling(), &runtime)?);
+    for warning in &warnings.list {
+        let (key, line) = (&warning.key, warning.line);
+        tracing::warn!(%key, line, what = %warning.what, instead = %warning.instead, "configuration");
+    }
     let mut signals = Signals::new().map_err(Error::Signals)?;
     let listening = server.local_addr().map(|address| address.to_string()).unwrap_or_default();
+    if let Some(admin) = admin {
+        runtime.spawn(admin.serve(Arc::clone(&metrics), readiness(drain.clone(), Arc::clone(&shared))));
+    }
     let serving = server.serve(move |_| shared.dispatch(), &drain)?;
     tracing::info!(address = %listening, version = env!("CARGO_PKG_VERSION"), "serving");
     let signal = signals.next().await;
@@ -37,6 +47,15 @@ pub async fn serve(settings: Settings) -> Result<Report, Error> {
     });
     let report = serving.leave().await;
     Ok(report)
+}
+
+/// Why a balancer should send clients elsewhere.
+fn readiness(drain: Drain, shared: Arc<Shared>) -> Readiness {
+    Arc::new(move || {
+        let leaving = (!drain.is_ready()).then(|| Reason { part: "process".into(), state: "draining".into() });
+        let down = shared.down().map(|part| Reason { part: part.into(), state: "down".into() });
+        leaving.into_iter().chain(down).collect()
+    })
 }
 
 /// The signals that end the process, and the one that would by default but must not.

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -31,6 +31,9 @@ impl Received {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 }
+
+/// A few header fields, written down in a table.
+pub(crate) type Fields = &'static [(&'static str, &'static str)];
 
 type Answering = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 
@@ -75,14 +78,10 @@ impl TokenServer {
     }
 
     /// A server that always says the same.
-    pub(crate) async fn saying(
-        status: u16,
-        headers: &[(&'static str, &'static str)],
-        body: impl Into<Vec<u8>>,
-    ) -> Self {
-        let (headers, body) = (headers.to_vec(), body.into());
+    pub(crate) async fn saying(status: u16, headers: Fields, body: impl Into<Vec<u8>>) -> Self {
+        let body = body.into();
         Self::start(move |_| {
-            let answer = answer(status, &headers, body.clone());
+            let answer = answer(status, headers, body.clone());
             async move { answer }
         })
         .await
@@ -142,7 +141,7 @@ pub(crate) fn answer(
 /// A registry-style refusal, as GitLab writes it.
 pub(crate) fn refused(status: u16, code: &str, message: &str) -> Response<Body> {
     let body = json!({"errors":[{"code":code,"message":message}],"http_status":status}).to_string();
-    answer(status, &[(header::CONTENT_TYPE.as_str(), "application/json; charset=utf-8")], body)
+    answer(status, &[("content-type", "application/json; charset=utf-8")], body)
 }
 
 /// GitLab's answer for a token of these claims.
@@ -152,7 +151,7 @@ pub(crate) fn granted(claims: &Value) -> String {
 
 /// [`granted`] as a response.
 pub(crate) fn grant(claims: &Value) -> Response<Body> {
-    answer(200, &[(header::CONTENT_TYPE.as_str(), "application/json")], granted(claims))
+    answer(200, &[("content-type", "application/json")], granted(claims))
 }
 
 /// Claims that live for `seconds` from [`NOW`].

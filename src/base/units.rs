@@ -37,7 +37,7 @@ fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 /// The largest unit that divides `value` exactly.
 fn exact(value: u64, units: impl Iterator<Item = (&'static str, u64)>) -> Option<(u64, &'static str)> {
     units
-        .filter(|(_, worth)| value % worth == 0)
+        .filter(|(_, worth)| value.is_multiple_of(*worth))
         .max_by_key(|(_, worth)| *worth)
         .map(|(name, worth)| (value / worth, name))
 }

@@ -18,7 +18,11 @@ use crate::base::clock::Clock;
 use crate::config::{self, Settings};
 
 mod check;
+mod date;
+mod demo;
+mod keys;
 mod serve;
+mod token;
 mod version;
 
 /// How a verb ended.
@@ -56,6 +60,12 @@ enum Verb {
     Serve(ConfigArgs),
     /// Read a configuration and all files it names, and tell every mistake
     Check(ConfigArgs),
+    /// Make keys and certificates
+    Keys(keys::KeysArgs),
+    /// Look at a token
+    Token(token::TokenArgs),
+    /// Show a push fail without Tidegate and pass with it, on this machine; under three minutes
+    Demo(demo::DemoArgs),
     /// Print name, version and, where it is known, the commit
     Version,
 }
@@ -88,6 +98,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let ended = match arguments.verb {
         Verb::Serve(arguments) => serve::run(&arguments),
         Verb::Check(arguments) => check::run(&arguments.config),
+        Verb::Keys(arguments) => keys::run(&arguments, Clock::System.now(), &mut io::stdout().lock()),
+        Verb::Token(arguments) => token::run(&arguments, Clock::System.now(), &mut token::Streams::standard()),
+        Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Version => version::run(),
     };
     match ended {

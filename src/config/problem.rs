@@ -100,6 +100,9 @@ impl Place {
     }
 }
 
+/// What is said of a key that must be there.
+const MISSING: &str = "missing";
+
 /// Collects problems while a file is read, and turns places into lines.
 #[derive(Debug)]
 pub(crate) struct Reporter<'a> {
@@ -127,15 +130,24 @@ impl<'a> Reporter<'a> {
     /// not be read.
     pub(crate) fn missing(&mut self, place: &Place, instead: impl Into<String>) {
         if !self.broken() {
-            self.error(place, "missing", instead);
+            self.error(place, MISSING, instead);
         }
+    }
+
+    /// Takes back what was said of keys missing in a section, but for the one that says what else it needs.
+    pub(crate) fn forgive_missing(&mut self, section: &Place, but: &str) {
+        let but = section.child(but, 0..0).key;
+        let within = |key: &str| key.strip_prefix(&section.key).is_some_and(|rest| rest.starts_with('.'));
+        self.list.retain(|problem| problem.what != MISSING || problem.key == but || !within(&problem.key));
     }
 
     /// Something that is no TOML.
     pub(crate) fn syntax(&mut self, error: &toml::de::Error) {
         let instead = match error.message() {
             "duplicate key" => "say it once, and write each `[section]` once",
-            message if message.starts_with("invalid") => "put text into double quotes, as in `key = \"text\"`",
+            message if message.starts_with("invalid") || message.contains("must be quoted") => {
+                "put text into double quotes, as in `key = \"text\"`"
+            }
             _ => "write it as https://toml.io has it",
         };
         let span = error.span().unwrap_or_default();

@@ -1,5 +1,6 @@
 //! The types a value of the file can have, and how each is written.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -126,7 +127,8 @@ macro_rules! parsed {
                 let text = item.text($want, reporter)?;
                 let value = text.parse().ok();
                 if value.is_none() {
-                    reporter.error(&item.place, format!(concat!("`{}` is no ", $noun), text), concat!("write ", $want));
+                    let what = format!(concat!("`{}` is no ", $noun), without_secrets(text));
+                    reporter.error(&item.place, what, concat!("write ", $want));
                 }
                 value
             }
@@ -144,6 +146,16 @@ parsed! {
         "an absolute `http://` or `https://` URL without credentials, query or fragment, such as `\"https://gitlab.example.com\"`";
     Origin, "origin", "`scheme://host` or `scheme://host:port` and no path, such as `\"http://registry:5000\"`";
     HostName, "host name", "a host name, with a port where clients give one, such as `\"registry.example.com\"`";
+}
+
+/// A text as it may be repeated: without what a URL can hold of secrets, its credentials and its query.
+fn without_secrets(text: &str) -> Cow<'_, str> {
+    let (url, query) = text.split_once('?').map_or((text, ""), |(url, _)| (url, "?…"));
+    match url.rsplit_once('@') {
+        Some((_, rest)) => format!("…@{rest}{query}").into(),
+        None if query.is_empty() => text.into(),
+        None => format!("{url}{query}").into(),
+    }
 }
 
 /// Types written as one of a few words.

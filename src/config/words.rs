@@ -7,8 +7,16 @@ pub(crate) fn quoted(words: &[&str]) -> String {
 
 /// The word that was probably meant: at most a third of the letters differ.
 pub(crate) fn nearest<'w>(word: &str, known: &[&'w str]) -> Option<&'w str> {
-    let near = known.iter().map(|candidate| (distance(word, candidate), *candidate)).min()?;
+    let slips = |candidate: &str| if letters(word) == letters(candidate) { 1 } else { distance(word, candidate) };
+    let near = known.iter().map(|candidate| (slips(candidate), *candidate)).min()?;
     (near.0 * 3 <= near.1.len().max(word.len())).then_some(near.1)
+}
+
+/// The letters without their order: swapped letters are one slip, which distance counts as two.
+fn letters(word: &str) -> Vec<char> {
+    let mut letters: Vec<char> = word.chars().collect();
+    letters.sort_unstable();
+    letters
 }
 
 /// Levenshtein's distance. Long words are not measured: nobody meant them, and the cost is their product.

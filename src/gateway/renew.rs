@@ -116,7 +116,8 @@ async fn exchanged(site: &Site, permit: &Permit, route: &Route, presented: &Secr
     let now = site.clock.now();
     let rescue = permit.is_rescue();
     let soon = permit.claims().expires.since(now) < i64::try_from(site.push.exchange_margin.as_secs()).unwrap_or(0);
-    if !rescue && !(super::uploads::is_step(route) && soon) {
+    let is_wanted = rescue || (super::uploads::is_step(route) && soon);
+    if !is_wanted {
         return Ok(client(site, presented));
     }
     // Asked for: what the request needs, which the permit says the old token granted.

@@ -196,24 +196,22 @@ impl Protocols {
     async fn drive<C: Driven>(&self, connection: C, activity: Arc<Activity>) -> hyper::Result<()> {
         let mut connection = std::pin::pin!(connection);
         let mut watch = Watch::new(activity);
-        let mut closing = std::pin::pin!(self.drain.closing().cancelled());
-        loop {
-            tokio::select! {
-                biased;
-                ended = connection.as_mut() => return ended,
-                () = closing.as_mut() => break,
-                // After the connection, whose progress it looks at.
-                expired = poll_fn(|cx| watch.poll_expired(cx)) => match expired {
-                    Expired::Quiet => {
-                        connection.as_mut().leave();
-                        return tokio::time::timeout(GOOD_BYE, connection).await.unwrap_or(Ok(()));
-                    }
-                    Expired::Head => {
-                        self.metrics.limit_hit(Limit::RequestHead);
-                        return Ok(());
-                    }
-                },
-            }
+        let closing = self.drain.closing().cancelled();
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => return ended,
+            () = closing => {}
+            // After the connection, whose progress it looks at.
+            expired = poll_fn(|cx| watch.poll_expired(cx)) => return match expired {
+                Expired::Quiet => {
+                    connection.as_mut().leave();
+                    tokio::time::timeout(GOOD_BYE, connection).await.unwrap_or(Ok(()))
+                }
+                Expired::Head => {
+                    self.metrics.limit_hit(Limit::RequestHead);
+                    Ok(())
+                }
+            },
         }
         connection.as_mut().leave();
         connection.await
@@ -287,6 +285,3 @@ where
         self.graceful_shutdown();
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -13,20 +13,20 @@
 //! It must never know routes, tokens or sites, never put a deadline over a whole body, and never let an answer be
 //! lost to a reset while the client still writes within the bounds it was given.
 
-pub mod activity;
-pub mod bounded;
+mod activity;
+mod bounded;
 pub mod certificates;
-pub mod connection;
+mod connection;
 pub mod drain;
-pub mod inbound;
+mod inbound;
 pub mod listener;
 pub mod observe;
-pub mod proxy_protocol;
+mod proxy_protocol;
 pub mod refused;
-pub mod slots;
-pub mod stack;
-pub mod tls;
-pub mod worker;
+mod slots;
+mod stack;
+mod tls;
+mod worker;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -97,3 +97,6 @@ pub enum Error {
     #[error("a worker cannot be started")]
     Worker(#[source] std::io::Error),
 }
+
+#[cfg(test)]
+mod tests;

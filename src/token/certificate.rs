@@ -141,3 +141,6 @@ fn algorithm(certificate: &X509Certificate<'_>) -> Option<CertificateAlgorithm> 
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@ use http::header::{COOKIE, SET_COOKIE};
 use serde_json::json;
 
 use super::*;
-use crate::authority::testing::{TokenServer, answer, granted, refused, settings};
+use crate::authority::testing::{Fields, TokenServer, answer, granted, refused, settings};
 use crate::base::body::BodyError;
 use crate::token::testing::claims;
 
@@ -145,7 +145,7 @@ async fn throttling_keeps_its_time() {
 #[tokio::test]
 async fn an_answer_that_means_nothing_is_no_denial() {
     let huge = format!(r#"{{"token":"{}"}}"#, "x".repeat(5 << 20));
-    let table: [(u16, &[(&str, &str)], Vec<u8>, Unreachable); 9] = [
+    let table: [(u16, Fields, Vec<u8>, Unreachable); 9] = [
         (200, &[("content-type", "text/html")], b"<html>Sign in</html>".to_vec(), Unreachable::NotJson),
         (200, &[], b"{}".to_vec(), Unreachable::NoToken),
         (200, &[], huge.into_bytes(), Unreachable::TooLarge),
@@ -157,8 +157,7 @@ async fn an_answer_that_means_nothing_is_no_denial() {
         (302, &[("location", "/users/sign_in")], Vec::new(), Unreachable::Redirected),
     ];
     for (status, headers, body, expected) in table {
-        let headers: Vec<(&'static str, &'static str)> = headers.to_vec();
-        let server = TokenServer::saying(status, &headers, body).await;
+        let server = TokenServer::saying(status, headers, body).await;
         assert_eq!(unreachable(&server).await, expected, "{status} {headers:?}");
         assert_eq!(server.asked(), 1, "{status} {headers:?} was asked again");
     }

@@ -8,7 +8,8 @@ use http::Uri;
 use super::{Certificate, Lowering, transposed};
 use crate::authority::gitlab;
 use crate::config::defaults::{TOKEN_PATH, UPSTREAM_KEEP_ALIVE};
-use crate::config::file::{Authority, File, Proxy, Registry, Site, Timeouts};
+use crate::config::file::{Authority, File, Registry, Site, Timeouts};
+use crate::config::inline::Proxy;
 use crate::config::item::At;
 use crate::config::problem::Place;
 use crate::config::section::Section;
@@ -64,13 +65,17 @@ impl Lowering<'_> {
         let url = authority.url.as_ref().and_then(|url| self.token_endpoint(url, authority.ca.as_ref()));
         let roots = self.optional_roots(authority.ca.as_ref());
         let keys = authority.trusted.as_ref().and_then(|paths| self.trusted(paths));
+        if authority.kind.is_none() {
+            // What another kind would need is not known.
+            self.reporter.forgive_missing(authority.place(), "kind");
+            return None;
+        }
         let verifier = Verifier {
             keys: keys?,
             issuer: authority.issuer.as_ref()?.value.clone(),
             service: authority.service.as_ref()?.value.clone(),
             leeway: authority.leeway.value.0,
         };
-        authority.kind.as_ref()?;
         Some(gitlab::Settings {
             name: name.to_owned(),
             url: url?,
@@ -109,7 +114,7 @@ impl Lowering<'_> {
     fn site(&mut self, host: Option<String>, place: &Place, site: &Site, file: &File) -> Option<SiteSettings> {
         let authority = site.authority.as_ref().filter(|authority| self.is_authority(authority, file));
         let realm = self.realm(place, site, file);
-        let renew = self.renew(site, file);
+        let renew = self.renew(place, site, file);
         let registry = site.registry.as_ref().map(|registry| self.registry(registry, &file.timeouts));
         let proxy = site.proxy.as_ref().map(|proxy| self.proxy(&proxy.value, &file.timeouts));
         if registry.is_none() && self.left_out(&site.proxy, place, "proxy") && !self.spoken_of(place, "registry") {
@@ -167,9 +172,12 @@ impl Lowering<'_> {
         Some(Some(uri.clone()))
     }
 
-    fn renew(&mut self, site: &Site, file: &File) -> Option<Renew> {
+    fn renew(&mut self, place: &Place, site: &Site, file: &File) -> Option<Renew> {
         let chosen = site.renew.as_ref().or(file.push.renew.as_ref());
         let Some(chosen) = chosen else {
+            if self.spoken_of(place, "renew") || self.spoken_of(file.push.place(), "renew") {
+                return None;
+            }
             return Some(if file.signing.is_some() { Renew::Resign } else { Renew::Exchange });
         };
         if chosen.value == Renew::Resign && file.signing.is_none() && !self.root_spoken_of("signing") {

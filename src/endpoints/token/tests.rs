@@ -5,7 +5,7 @@ use tokio::runtime::Handle;
 
 use super::*;
 use crate::authority::gitlab::Settings;
-use crate::authority::testing::{TokenServer, answer, granted, living, refused, settings};
+use crate::authority::testing::{Fields, TokenServer, answer, granted, living, refused, settings};
 use crate::base::clock::Clock;
 use crate::issuance::testing::{push_settings, token_settings};
 use crate::telemetry::labels::Listener;
@@ -292,7 +292,7 @@ async fn check_unavailable(server: &TokenServer, retry_after: &str, what: &str) 
 #[tokio::test]
 async fn an_authority_that_cannot_be_asked_is_never_a_denial() {
     let huge = format!(r#"{{"token":"{}"}}"#, "x".repeat(5 << 20));
-    let table: [(u16, &[(&str, &str)], Vec<u8>); 8] = [
+    let table: [(u16, Fields, Vec<u8>); 8] = [
         (200, &[("content-type", "text/html")], b"<!DOCTYPE html><html>".to_vec()),
         (302, &[("location", "http://127.0.0.1:1/users/sign_in")], Vec::new()),
         (500, &[], b"<html>".to_vec()),
@@ -303,9 +303,8 @@ async fn an_authority_that_cannot_be_asked_is_never_a_denial() {
         (204, &[], Vec::new()),
     ];
     for (status, headers, body) in table {
-        let headers: Vec<(&'static str, &'static str)> = headers.to_vec();
         let what = format!("{status} {headers:?}");
-        check_unavailable(&TokenServer::saying(status, &headers, body).await, "5", &what).await;
+        check_unavailable(&TokenServer::saying(status, headers, body).await, "5", &what).await;
     }
     check_unavailable(&TokenServer::saying(503, &[("retry-after", "77")], "").await, "77", "maintenance").await;
     check_unavailable(&TokenServer::start(|_| std::future::pending()).await, "5", "slow").await;
@@ -320,7 +319,7 @@ async fn nobody_listening_is_503() {
 
 #[tokio::test]
 async fn throttling_stays_throttling_in_the_registries_words() {
-    for (headers, expected) in [(&[("retry-after", "17")][..], "17"), (&[][..], "5")] {
+    for (headers, expected) in [(&[("retry-after", "17")] as Fields, "17"), (&[], "5")] {
         let server = TokenServer::saying(429, headers, "<html>Retry later</html>").await;
         let fixture = fixture(&server).await;
         let got = fixture.get(QUERY, Some("Basic YWRhOng=")).await;

@@ -14,9 +14,9 @@ async fn check(bytes: &[u8]) -> io::Result<(SocketAddr, Vec<u8>)> {
     Ok((address, rest))
 }
 
-fn version_2(command: u8, body: &[u8]) -> Vec<u8> {
+fn version_2(command: u8, family: u8, body: &[u8]) -> Vec<u8> {
     let mut bytes = b"\r\n\r\n\0\r\nQUIT\n".to_vec();
-    bytes.extend([0x20 | command, 0x11]);
+    bytes.extend([0x20 | command, family]);
     bytes.extend(u16::try_from(body.len()).unwrap().to_be_bytes());
     bytes.extend(body);
     bytes
@@ -32,7 +32,7 @@ async fn version_1_names_the_client_and_leaves_the_rest() {
 #[tokio::test]
 async fn version_2_names_the_client_and_leaves_the_rest() {
     let body = [192, 0, 2, 7, 10, 0, 0, 9, 0xc8, 0x22, 0x01, 0xbb, /* a TLV: */ 0xee, 0, 1, 7];
-    let mut bytes = version_2(1, &body);
+    let mut bytes = version_2(1, 0x11, &body);
     bytes.extend(b"rest");
     let (address, rest) = check(&bytes).await.unwrap();
     assert_eq!(address, "192.0.2.7:51234".parse().unwrap());
@@ -42,7 +42,7 @@ async fn version_2_names_the_client_and_leaves_the_rest() {
 #[tokio::test]
 async fn a_balancers_own_check_keeps_the_balancers_address() {
     assert_eq!(check(b"PROXY UNKNOWN\r\n").await.unwrap().0, peer());
-    assert_eq!(check(&version_2(0, &[])).await.unwrap().0, peer());
+    assert_eq!(check(&version_2(0, 0, &[])).await.unwrap().0, peer());
 }
 
 #[tokio::test]
@@ -61,7 +61,7 @@ async fn a_listed_peer_without_the_header_is_cut_off() {
 #[tokio::test]
 async fn a_tlv_longer_than_its_header_says_reads_nothing_past_it() {
     let body = [192, 0, 2, 7, 10, 0, 0, 9, 0xc8, 0x22, 0x01, 0xbb, 0xee, 0xff, 0xff, 7];
-    let mut bytes = version_2(1, &body);
+    let mut bytes = version_2(1, 0x11, &body);
     bytes.extend(b"rest");
     // Either reading is safe: the header is refused, or the TLV is not looked at.
     if let Ok((_, rest)) = check(&bytes).await {

@@ -1,18 +1,10 @@
 use bytes::Bytes;
-use http_body_util::channel::Channel;
 use tokio::time::Instant;
 
 use super::*;
-use crate::base::body::BodyError;
+use crate::server::tests::channel;
 
 const BOUNDS: Bounds = Bounds { bytes: 100, time: Duration::from_secs(10) };
-
-type Sender = http_body_util::channel::Sender<Bytes, BodyError>;
-
-fn channel() -> (Sender, Body) {
-    let (sender, receiver) = Channel::new(1);
-    (sender, Body::wrap(receiver))
-}
 
 #[tokio::test]
 async fn a_body_within_the_bounds_is_read_to_its_end() {
@@ -27,9 +19,9 @@ async fn a_body_is_given_up_at_the_bound_of_bytes() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_trickles_is_given_up_at_the_bound_of_time() {
-    let (mut sender, body) = channel();
+    let (sender, body) = channel();
     tokio::spawn(async move {
-        while sender.send_data(Bytes::from_static(b"x")).await.is_ok() {
+        while sender.send(Bytes::from_static(b"x")).await.is_ok() {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     });
@@ -41,31 +33,31 @@ async fn a_body_that_trickles_is_given_up_at_the_bound_of_time() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_read_before_the_answer_is_out() {
     let unread = Unread::new(BOUNDS, Arc::new(Metrics::new()));
-    let (mut sender, body) = channel();
+    let (sender, body) = channel();
     unread.give(body, None);
-    sender.send_data(Bytes::from_static(b"fills the channel")).await.unwrap();
-    let second = sender.send_data(Bytes::from_static(b"waits for a reader"));
+    sender.send(Bytes::from_static(b"fills the channel")).await.unwrap();
+    let second = sender.send(Bytes::from_static(b"waits for a reader"));
     assert!(tokio::time::timeout(Duration::from_secs(5), second).await.is_err());
     unread.answered();
-    sender.send_data(Bytes::from_static(b"is read")).await.unwrap();
+    sender.send(Bytes::from_static(b"is read")).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_body_given_up_after_the_answer_is_read_at_once() {
     let unread = Unread::new(BOUNDS, Arc::new(Metrics::new()));
-    let (mut sender, body) = channel();
+    let (sender, body) = channel();
     unread.answered();
     unread.give(body, None);
     for _ in 0..3 {
-        sender.send_data(Bytes::from_static(b"is read")).await.unwrap();
+        sender.send(Bytes::from_static(b"is read")).await.unwrap();
     }
 }
 
 #[tokio::test]
 async fn a_body_whose_request_was_abandoned_is_dropped() {
     let unread = Unread::new(BOUNDS, Arc::new(Metrics::new()));
-    let (mut sender, body) = channel();
+    let (sender, body) = channel();
     unread.give(body, None);
     drop(unread);
-    assert!(sender.send_data(Bytes::from_static(b"x")).await.is_err());
+    assert!(sender.send(Bytes::from_static(b"x")).await.is_err());
 }

@@ -108,12 +108,14 @@ fn a_token_without_any_name_is_nobodys_equal() {
     };
     assert_eq!(nameless(1), nameless(1));
     assert_ne!(nameless(1), nameless(2));
-    let empty = |jti: &str| {
+    let empty = |jti: &str, iat: i64| {
         let mut claims = claims_but("sub", json!(""));
         claims["jti"] = json!(jti);
+        claims["iat"] = json!(iat);
         identity(&claims)
     };
-    assert_ne!(empty("a"), empty("b"), "an empty `sub` is no name");
+    assert_ne!(empty("a", 1), empty("b", 1), "an empty `sub` is no name");
+    assert_ne!(empty("", 1), empty("", 2), "nor is an empty `jti`");
 }
 
 #[test]
@@ -133,4 +135,5 @@ fn parts_cannot_be_shifted_into_one_another() {
         identity_at(&gate(issuer, service), &claims)
     };
     assert_ne!(with("ab", "c"), with("a", "bc"));
+    assert_ne!(with("a\u{1}b", "c"), with("a", "b\u{1}c"), "the mark between parts is not what keeps them apart");
 }

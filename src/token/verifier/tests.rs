@@ -119,9 +119,15 @@ fn a_chain_that_leads_nowhere_does_not_speak() {
 #[test]
 fn a_certificate_that_may_issue_nothing_vouches_for_nobody() {
     let (root, leaf) = (TestKey::trusted(), TestKey::p256());
-    let plain = params("root").self_signed(&root.pair).unwrap();
     let token = with_chain(leaf, &[&leaf.issued_by(root, "root", &params("leaf"))]);
-    assert_eq!(verifier(&[&plain.pem()]).verify(token.as_bytes()).err(), Some(TokenError::Key));
+    let mut no_authority = authority("root");
+    no_authority.is_ca = rcgen::IsCa::ExplicitNoCa;
+    let mut other_use = authority("root");
+    other_use.key_usages = vec![rcgen::KeyUsagePurpose::DigitalSignature];
+    for params in [params("root"), no_authority, other_use, authority("another name")] {
+        let root = params.self_signed(&root.pair).unwrap();
+        assert_eq!(verifier(&[&root.pem()]).verify(token.as_bytes()).err(), Some(TokenError::Key));
+    }
 }
 
 #[test]
@@ -135,7 +141,12 @@ fn a_chain_speaks_within_its_dates() {
     let header = |chain| json!({ "alg": "ES256", "x5c": x5c(&[chain]) }).to_string();
     let issued = leaf.issued_by(root, "root", &dated);
     let own = dated.self_signed(&leaf.pair).unwrap();
-    for (certificate, trusted) in [(&issued, root.authority("root").pem()), (&own, leaf.public_pem())] {
+    let mut dated_root = authority("root");
+    (dated_root.not_before, dated_root.not_after) = (dated.not_before, dated.not_after);
+    let dated_root = dated_root.self_signed(&root.pair).unwrap();
+    let long = leaf.issued_by(root, "root", &params("leaf"));
+    let rows = [(&issued, root.authority("root").pem()), (&long, dated_root.pem()), (&own, leaf.public_pem())];
+    for (certificate, trusted) in rows {
         let mut claims = far.clone();
         claims["nbf"] = json!(0);
         let token = leaf.sign_raw(leaf.algorithm, &header(certificate), claims.to_string().as_bytes());

@@ -1,0 +1,103 @@
+//! What the link saw of each request, and which token went by with it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use http::{Method, Request, StatusCode};
+use tokio::time::Instant;
+
+use crate::base::secret::Secret;
+use crate::oci::credentials::Credentials;
+
+/// Tells tokens apart without keeping any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    pub(super) fn of(token: &Secret) -> Self {
+        let mut print = [0; 32];
+        print.copy_from_slice(digest(&SHA256, token.expose()).as_ref());
+        Self(print)
+    }
+}
+
+/// A request that went over the link.
+#[derive(Clone, Debug)]
+pub(super) struct Passage {
+    pub(super) method: Method,
+    /// Its path, without the query.
+    pub(super) path: String,
+    /// The bearer token it carried.
+    pub(super) token: Option<Fingerprint>,
+    /// When its head came.
+    pub(super) set_out: Instant,
+    /// Bytes of its body so far.
+    pub(super) bytes: u64,
+    /// When it was passed on: after the last byte of its body.
+    pub(super) arrived: Option<Instant>,
+    pub(super) status: Option<StatusCode>,
+}
+
+/// All passages of a link, in the order in which they began.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Passages(Arc<Mutex<Vec<Passage>>>);
+
+impl Passages {
+    /// Notes a request whose head has come.
+    pub(super) fn begin<B>(&self, request: &Request<B>) -> Open {
+        let credentials = request.headers().get(http::header::AUTHORIZATION).map(Credentials::parse);
+        let token = match credentials {
+            Some(Credentials::Bearer(token)) => Some(Fingerprint::of(&token)),
+            _ => None,
+        };
+        let mut all = self.lock();
+        all.push(Passage {
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+            token,
+            set_out: Instant::now(),
+            bytes: 0,
+            arrived: None,
+            status: None,
+        });
+        Open { passages: self.clone(), index: all.len() - 1 }
+    }
+
+    pub(super) fn all(&self) -> Vec<Passage> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Passage>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The note of a request that is under way.
+#[derive(Debug)]
+pub(super) struct Open {
+    passages: Passages,
+    index: usize,
+}
+
+impl Open {
+    fn with(&self, change: impl FnOnce(&mut Passage)) {
+        if let Some(passage) = self.passages.lock().get_mut(self.index) {
+            change(passage);
+        }
+    }
+
+    /// More of the body came.
+    pub(super) fn took(&self, bytes: u64) {
+        self.with(|passage| passage.bytes += bytes);
+    }
+
+    /// It is being passed on.
+    pub(super) fn arrives(&self) {
+        self.with(|passage| passage.arrived = Some(Instant::now()));
+    }
+
+    /// It was answered.
+    pub(super) fn answered(&self, status: StatusCode) {
+        self.with(|passage| passage.status = Some(status));
+    }
+}

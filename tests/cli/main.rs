@@ -1,0 +1,7 @@
+//! The program as people run it: arguments in, text and exit code out.
+
+mod check;
+mod demo;
+mod loaded;
+mod material;
+mod verbs;

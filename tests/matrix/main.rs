@@ -1,0 +1,193 @@
+//! The matrix: eight real clients push through Tidegate into real registries while their tokens die half-way.
+//!
+//! ```text
+//! cargo test --test matrix                   the covering part, quick recipe
+//! cargo test --test matrix -- --full         every cell, slow recipe; --write FILE renders the table
+//! cargo test --test matrix -- 3.1-front      the combinations whose names contain that
+//!                             --without      those without Tidegate only; --client NAME: only that one (may be repeated);
+//!                                            --at-once N: so many combinations side by side; --keep: leave the files
+//! ```
+//! Needs root (namespaces, the docker engine) and the parts that `tests/parts.sh` installs. A missing part is a failure.
+
+#![expect(clippy::print_stdout, reason = "a test program without the harness reports for itself")]
+
+mod cells;
+mod double;
+mod proof;
+mod report;
+mod stage;
+mod verdict;
+mod words;
+
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::rc::Rc;
+
+use anyhow::{Context, Result, bail, ensure};
+use tokio::task::LocalSet;
+use tokio::time::Instant;
+
+use cells::{CLIENTS, Combination, Recipe};
+use stage::Stage;
+use support::clients::{Bench, Client};
+use support::keys::Keys;
+use support::process::{missing, search_path};
+use support::registry::Flavor;
+use support::yard::Yard;
+
+/// What was asked for on the command line.
+#[derive(Debug, Default)]
+struct Asked {
+    full: bool,
+    list: bool,
+    keep: bool,
+    without: bool,
+    write: Option<PathBuf>,
+    at_once: Option<usize>,
+    clients: Vec<String>,
+    filters: Vec<String>,
+}
+
+impl Asked {
+    /// Understands the few flags of its own, and of cargo's test harness those that other tools pass to every test program.
+    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
+        let mut asked = Self::default();
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--full" => asked.full = true,
+                "--keep" => asked.keep = true,
+                "--without" => asked.without = true,
+                "--list" => asked.list = true,
+                "--write" => asked.write = Some(arguments.next().context("--write FILE")?.into()),
+                "--at-once" => asked.at_once = Some(arguments.next().context("--at-once N")?.parse()?),
+                "--client" => asked.clients.push(arguments.next().context("--client NAME")?),
+                "--nocapture" | "--quiet" | "-q" | "--exact" | "--include-ignored" => {}
+                flag if flag.starts_with("--test-threads") || flag.starts_with("--format") => {}
+                flag if flag.starts_with('-') => bail!("{flag} is not known here"),
+                name => asked.filters.push(name.to_owned()),
+            }
+        }
+        Ok(asked)
+    }
+
+    fn clients(&self) -> Vec<Client> {
+        let named = |name: &str| self.clients.is_empty() || self.clients.iter().any(|one| one == name);
+        CLIENTS.into_iter().filter(|client| named(client.name())).collect()
+    }
+
+    fn combinations(&self) -> Vec<Combination> {
+        let all = if self.full || !self.filters.is_empty() { Combination::all() } else { Combination::covering() };
+        let named = |name: &str| self.filters.is_empty() || self.filters.iter().any(|filter| name.contains(filter));
+        all.into_iter().filter(|one| named(&one.name()) && (!self.without || one.renew.is_none())).collect()
+    }
+}
+
+fn main() -> ExitCode {
+    start().unwrap_or_else(|error| {
+        println!("matrix: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn start() -> Result<ExitCode> {
+    let asked = Asked::parse(std::env::args().skip(1))?;
+    let combinations = asked.combinations();
+    if asked.list {
+        println!("matrix: test");
+        return Ok(ExitCode::SUCCESS);
+    }
+    if combinations.is_empty() {
+        println!("matrix: no combination has that name");
+        return Ok(ExitCode::SUCCESS);
+    }
+    become_root()?;
+    let programs = ["setpriv", "nsenter", "ip", "gzip", "tar", "dockerd", "containerd", "nginx"];
+    let programs =
+        programs.into_iter().chain(CLIENTS.map(|client| client.name())).chain(Flavor::ALL.map(Flavor::program));
+    let missing = missing(programs);
+    ensure!(missing.is_empty(), "not installed: {}; tests/parts.sh installs them", missing.join(", "));
+    // One thread, to its end: children are tied to the thread that started them.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    LocalSet::new().block_on(&runtime, run(&asked, combinations))
+}
+
+async fn run(asked: &Asked, combinations: Vec<Combination>) -> Result<ExitCode> {
+    let begun = Instant::now();
+    let recipe = if asked.full { Recipe::SLOW } else { Recipe::QUICK };
+    let dir = tempfile::Builder::new().prefix("tidegate-").tempdir()?;
+    let dir = if asked.keep { Kept::Here(dir.keep()) } else { Kept::Not(dir) };
+    println!("matrix: {} cells, files in {}", combinations.len() * asked.clients().len(), dir.path().display());
+    let keys = Keys::make(&dir.path().join("keys"))?;
+    double::check(&keys).await.context("the double of the authority is not like GitLab")?;
+    proof::check()?;
+    let stage = Rc::new(Stage {
+        dir: dir.path().to_owned(),
+        tidegate: PathBuf::from(env!("CARGO_BIN_EXE_tidegate")),
+        yard: Yard::lay_out()?,
+        keys,
+        bench: Bench::set_up(&dir.path().join("b"), recipe.mib).await?,
+        recipe,
+        clients: asked.clients(),
+    });
+    println!("matrix: parts ready after {:.0} s", begun.elapsed().as_secs_f64());
+    let at_once = asked.at_once.unwrap_or(if asked.full { 6 } else { 8 });
+    let told = |outcome: &stage::Outcome| println!("{}", report::lines(outcome));
+    let outcomes = stage::run_all(&stage, &combinations, at_once, told).await?;
+    let versions = match &asked.write {
+        Some(_) => report::versions().await?,
+        None => Vec::new(),
+    };
+    let stage = Rc::into_inner(stage).context("every combination has ended")?;
+    stage.bench.tear_down().await?;
+    if let Some(path) = &asked.write {
+        std::fs::write(path, report::page(&outcomes, recipe, &versions)).with_context(|| path.display().to_string())?;
+    }
+    let wrong = verdict::judge(&outcomes);
+    for line in &wrong {
+        println!("WRONG  {line}");
+    }
+    println!(
+        "matrix: {} in {:.0} s: {}",
+        if wrong.is_empty() { "ok" } else { "FAILED" },
+        begun.elapsed().as_secs_f64(),
+        report::summary(&outcomes)
+    );
+    Ok(if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The run's files: gone with it, or left for whoever wants to look.
+enum Kept {
+    Not(tempfile::TempDir),
+    Here(PathBuf),
+}
+
+impl Kept {
+    fn path(&self) -> &std::path::Path {
+        match self {
+            Self::Not(dir) => dir.path(),
+            Self::Here(path) => path,
+        }
+    }
+}
+
+/// Namespaces and the docker engine want root. Who may become it without a password does; everyone else is told.
+fn become_root() -> Result<()> {
+    let id = Command::new("id").arg("-u").output().context("id")?;
+    if id.stdout.trim_ascii() == b"0" {
+        return Ok(());
+    }
+    let mut sudo = Command::new("sudo");
+    sudo.args(["-n", "env"]);
+    sudo.arg(format!("PATH={}", search_path().display()));
+    for name in ["HOME", "TIDEGATE_PARTS"] {
+        if let Some(value) = std::env::var_os(name) {
+            sudo.arg(format!("{name}={}", value.display()));
+        }
+    }
+    let failed = sudo.args(std::env::args_os()).exec();
+    bail!("the matrix needs root for namespaces and the docker engine, and sudo did not help: {failed}")
+}
