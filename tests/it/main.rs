@@ -14,10 +14,18 @@ mod exchange;
 #[cfg(test)]
 mod forged;
 #[cfg(test)]
+mod framing;
+#[cfg(test)]
+mod hangups;
+#[cfg(test)]
 mod lapsed;
+#[cfg(test)]
+mod locations;
 #[cfg(test)]
 mod minted;
 #[cfg(test)]
 mod revocation;
 #[cfg(test)]
 mod tickets;
+#[cfg(test)]
+mod token_endpoint;

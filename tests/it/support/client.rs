@@ -127,7 +127,10 @@ impl Answer {
             match frame.map(hyper::body::Frame::into_data) {
                 Ok(Ok(data)) => bytes.extend_from_slice(&data),
                 Ok(Err(frame)) => answer.trailers = frame.into_trailers().unwrap_or_default(),
-                Err(_) => answer.broken = true,
+                Err(_) => {
+                    answer.broken = true;
+                    break;
+                }
             }
         }
         answer.body = bytes.into();

@@ -52,9 +52,9 @@ pub(crate) fn start() {
     });
 }
 
-/// Panics when a secret was written.
+/// Panics when a secret was written since it was asked last.
 pub(crate) fn assert_nothing_secret() {
-    let leaks = LOG.lock().leaks.clone();
+    let leaks = std::mem::take(&mut LOG.lock().leaks);
     assert!(leaks.is_empty(), "a secret is in the log:\n{}", leaks.join(""));
 }
 

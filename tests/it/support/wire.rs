@@ -75,6 +75,8 @@ pub(crate) struct Wire {
 #[derive(Debug)]
 struct Seen {
     requests: Mutex<Vec<Received>>,
+    /// Connections that have ended.
+    closed: Mutex<Vec<usize>>,
     news: watch::Sender<u64>,
 }
 
@@ -83,7 +85,7 @@ impl Wire {
     pub(crate) async fn start(script: Arc<impl Script>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let seen = Arc::new(Seen { requests: Mutex::default(), news: watch::Sender::new(0) });
+        let seen = Arc::new(Seen { requests: Mutex::default(), closed: Mutex::default(), news: watch::Sender::new(0) });
         let accepting = tokio::spawn(accept(listener, script, Arc::clone(&seen)));
         Self { address, seen, accepting }
     }
@@ -95,13 +97,21 @@ impl Wire {
 
     /// Waits until what it was asked is as `wanted` says; gives that.
     pub(crate) async fn until(&self, wanted: impl Fn(&[Received]) -> bool) -> Vec<Received> {
+        self.wait(|| Some(self.requests()).filter(|requests| wanted(requests))).await
+    }
+
+    /// Waits until its connection of this number has ended.
+    pub(crate) async fn closed(&self, connection: usize) {
+        self.wait(|| self.seen.closed.lock().unwrap().contains(&connection).then_some(())).await;
+    }
+
+    async fn wait<T>(&self, wanted: impl Fn() -> Option<T>) -> T {
         let mut news = self.seen.news.subscribe();
         soon(async {
             loop {
                 news.borrow_and_update();
-                let requests = self.requests();
-                if wanted(&requests) {
-                    return requests;
+                if let Some(found) = wanted() {
+                    return found;
                 }
                 news.changed().await.unwrap();
             }
@@ -173,6 +183,8 @@ async fn accept(listener: TcpListener, script: Arc<impl Script>, seen: Arc<Seen>
             let mut line = Line { stream, buffer: Vec::new() };
             // A connection that breaks off is what many tests are about.
             let _broken = serve(&mut line, connection, &*script, &seen).await;
+            seen.closed.lock().unwrap().push(connection);
+            seen.news.send_modify(|count| *count += 1);
         });
     }
 }
