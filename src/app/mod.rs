@@ -119,7 +119,6 @@ impl Shared {
         handle: &tokio::runtime::Handle,
     ) -> Result<Self, Error> {
         let tickets = if settings.ticket_keys.is_empty() {
-            tracing::warn!("tickets.keys is not set: pushes survive neither a restart nor a second replica");
             TicketRing::ephemeral()?
         } else {
             TicketRing::new(settings.ticket_keys)?

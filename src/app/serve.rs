@@ -19,13 +19,18 @@ use crate::telemetry::metrics::Metrics;
 ///
 /// # Cancel safety
 /// Not to be dropped: connections would be left as they are.
-pub async fn serve(settings: Settings) -> Result<Report, Error> {
+pub async fn serve(mut settings: Settings) -> Result<Report, Error> {
+    let warnings = std::mem::take(&mut settings.warnings);
     let metrics = Arc::new(Metrics::new());
     let drain = Drain::new(settings.server.drain_delay, settings.server.drain_timeout);
     let server = Server::bind(settings.server.clone(), Arc::clone(&metrics))?;
     let runtime = tokio::runtime::Handle::current();
     let admin = settings.admin.as_ref().map(Admin::bind).transpose()?;
     let shared = Arc::new(Shared::new(settings, Clock::System, &metrics, drain.unwilling(), &runtime)?);
+    for warning in &warnings.list {
+        let (key, line) = (&warning.key, warning.line);
+        tracing::warn!(%key, line, what = %warning.what, instead = %warning.instead, "configuration");
+    }
     let mut signals = Signals::new().map_err(Error::Signals)?;
     let listening = server.local_addr().map(|address| address.to_string()).unwrap_or_default();
     if let Some(admin) = admin {

@@ -22,6 +22,7 @@ mod date;
 mod demo;
 mod keys;
 mod serve;
+mod token;
 mod version;
 
 /// How a verb ended.
@@ -61,6 +62,8 @@ enum Verb {
     Check(ConfigArgs),
     /// Make keys and certificates
     Keys(keys::KeysArgs),
+    /// Look at a token
+    Token(token::TokenArgs),
     /// Show a push fail without Tidegate and pass with it, on this machine; under three minutes
     Demo(demo::DemoArgs),
     /// Print name, version and, where it is known, the commit
@@ -96,6 +99,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Verb::Serve(arguments) => serve::run(&arguments),
         Verb::Check(arguments) => check::run(&arguments.config),
         Verb::Keys(arguments) => keys::run(&arguments, Clock::System.now(), &mut io::stdout().lock()),
+        Verb::Token(arguments) => token::run(&arguments, Clock::System.now(), &mut token::Streams::standard()),
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Version => version::run(),
     };

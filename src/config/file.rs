@@ -12,9 +12,8 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 
 use super::defaults;
-use super::item::{At, Item, Value};
-use super::problem::Reporter;
-use super::section::{Key, Section};
+use super::inline::{Proxy, Tls};
+use super::item::At;
 use super::spec::{advised, bounded, default, named, optional, optional_section, required, section};
 use super::value::{HostName, Kind, Origin, Rate, Url};
 use crate::base::units::{ByteSize, Ttl};
@@ -286,90 +285,5 @@ section! {
         format: At<Format> = default(defaults::LOG_FORMAT),
         /// `error`, `warn`, `info`, `debug`, `trace`, or a filter by module such as `info,tidegate::gateway=debug`.
         level: At<String> = default(defaults::LOG_LEVEL.to_owned()),
-    }
-}
-
-/// `tls`: one pair, or several.
-#[derive(Debug)]
-pub(crate) struct Tls(pub(crate) Vec<Pair>);
-
-/// `proxy`: a URL, or a table.
-#[derive(Debug)]
-pub(crate) struct Proxy {
-    pub(crate) url: Option<At<Origin>>,
-    pub(crate) ca: Option<At<PathBuf>>,
-}
-
-impl Value for Tls {
-    fn want() -> String {
-        "`{ certificate = \"…\", key = \"…\" }`, or `{ certificates = [ { certificate = \"…\", key = \"…\" }, … ] }`"
-            .to_owned()
-    }
-
-    fn read(item: &Item<'_>, reporter: &mut Reporter<'_>) -> Option<Self> {
-        let Some(table) = item.value.as_table() else {
-            item.wrong(&Self::want(), reporter);
-            return None;
-        };
-        if !table.contains_key("certificates") {
-            return Some(Self(vec![item.section(reporter)?]));
-        }
-        let several: Certificates = item.section(reporter)?;
-        Some(Self(several.certificates?.value.into_iter().map(|pair| pair.value).collect()))
-    }
-
-    fn inside() -> Vec<Key> {
-        Pair::keys().into_iter().chain(Certificates::keys()).collect()
-    }
-}
-
-impl Value for Pair {
-    fn want() -> String {
-        "`{ certificate = \"…\", key = \"…\" }`".to_owned()
-    }
-
-    fn read(item: &Item<'_>, reporter: &mut Reporter<'_>) -> Option<Self> {
-        item.section(reporter)
-    }
-
-    fn inside() -> Vec<Key> {
-        Self::keys()
-    }
-}
-
-impl Value for ProxyProtocol {
-    fn want() -> String {
-        "`{ from = [\"10.0.0.5/32\"] }`".to_owned()
-    }
-
-    fn read(item: &Item<'_>, reporter: &mut Reporter<'_>) -> Option<Self> {
-        item.section(reporter)
-    }
-
-    fn inside() -> Vec<Key> {
-        Self::keys()
-    }
-}
-
-impl Value for Proxy {
-    fn want() -> String {
-        "a URL without a path, or `{ url = \"…\", ca = \"…\" }`".to_owned()
-    }
-
-    fn read(item: &Item<'_>, reporter: &mut Reporter<'_>) -> Option<Self> {
-        if item.value.is_table() {
-            let ProxyTable { url, ca, .. } = item.section(reporter)?;
-            return Some(Self { url, ca });
-        }
-        if !item.value.is_str() {
-            item.wrong(&Self::want(), reporter);
-            return None;
-        }
-        let url = At { value: Origin::read(item, reporter)?, place: item.place.clone() };
-        Some(Self { url: Some(url), ca: None })
-    }
-
-    fn inside() -> Vec<Key> {
-        ProxyTable::keys()
     }
 }

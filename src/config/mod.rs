@@ -27,6 +27,7 @@ mod spec;
 mod value;
 mod defaults;
 mod file;
+mod inline;
 mod lower;
 pub mod reference;
 
@@ -109,6 +110,3 @@ fn read(path: &Path) -> std::io::Result<String> {
         _ => Err(std::io::Error::other("it is larger than 1 MiB")),
     }
 }
-
-#[cfg(test)]
-mod tests;

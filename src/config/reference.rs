@@ -37,7 +37,8 @@ pub fn markdown() -> String {
          `tidegate check --config FILE` says every mistake at once, each with its line, its key and what to write instead. It ends\n\
          with 0 when the file can be used (warnings or none), 1 when it cannot, 2 when it could not be read.\n\n\
          Durations are a whole number and a unit (`500ms`, `60s`, `10m`, `6h`, `1d`), sizes likewise (`512B`, `64KiB`, `16MiB`,\n\
-         `1GiB`). Files of private keys must be readable by their owner alone (`chmod 600`).\n",
+         `1GiB`). Files of private keys must be readable by their owner alone (`chmod 600`); root may share one with a\n\
+         group (mode 0640 or 0440), as Kubernetes does.\n",
     );
     for key in File::keys() {
         table(&mut out, "", &key);
@@ -46,12 +47,7 @@ pub fn markdown() -> String {
 }
 
 fn section(out: &mut String, parent: &str, key: &Key) {
-    let (path, about, keys) = match &key.shape {
-        Shape::Section { about, keys } => (join(parent, key.name), about, keys),
-        Shape::Named { example, about, keys } => (join(&join(parent, key.name), example), about, keys),
-        _ => return,
-    };
-    let (inner, own): (Vec<&Key>, Vec<&Key>) = keys.iter().partition(|key| is_section(key));
+    let Some(Header { path, about, own, inner }) = header(parent, key) else { return };
     if !own.is_empty() {
         out.push('\n');
         comment(out, about);
@@ -85,12 +81,7 @@ fn entry(out: &mut String, key: &Key) {
 }
 
 fn table(out: &mut String, parent: &str, key: &Key) {
-    let (path, about, keys) = match &key.shape {
-        Shape::Section { about, keys } => (join(parent, key.name), about, keys),
-        Shape::Named { example, about, keys } => (join(&join(parent, key.name), example), about, keys),
-        _ => return,
-    };
-    let (inner, own): (Vec<&Key>, Vec<&Key>) = keys.iter().partition(|key| is_section(key));
+    let Some(Header { path, about, own, inner }) = header(parent, key) else { return };
     if !own.is_empty() {
         line(out, &format!("\n## `[{path}]`\n\n{}\n", about));
         line(out, "| key | default or example | meaning |\n| --- | --- | --- |");
@@ -118,8 +109,26 @@ fn row(out: &mut String, parent: &str, key: &Key) {
     }
 }
 
-fn is_section(key: &Key) -> bool {
-    matches!(key.shape, Shape::Section { .. } | Shape::Named { .. })
+/// A section as both pages show it.
+struct Header<'k> {
+    /// What stands between the brackets.
+    path: String,
+    about: &'k str,
+    /// Its keys that are no sections; they come first, as TOML wants it.
+    own: Vec<&'k Key>,
+    inner: Vec<&'k Key>,
+}
+
+fn header<'k>(parent: &str, key: &'k Key) -> Option<Header<'k>> {
+    let path = join(parent, key.name);
+    let (path, about, keys) = match &key.shape {
+        Shape::Section { about, keys } => (path, about, keys),
+        Shape::Named { example, about, keys } => (join(&path, example), about, keys),
+        _ => return None,
+    };
+    let section = |key: &&Key| matches!(key.shape, Shape::Section { .. } | Shape::Named { .. });
+    let (inner, own) = keys.iter().partition(section);
+    Some(Header { path, about, own, inner })
 }
 
 fn join(parent: &str, name: &str) -> String {

@@ -10,7 +10,7 @@ use super::item::Item;
 use super::problem::{Place, Reporter};
 use super::words::{nearest, quoted};
 
-/// A table with known keys; made by [`section!`](super::section).
+/// A table with known keys; made by `section!`.
 pub(crate) trait Section: Sized {
     /// Keys of the full design that this version does not have yet.
     const LATER: &'static [&'static str];
@@ -109,7 +109,7 @@ fn unknown<T: Section>(place: &Place, name: &str, known: &[&str], reporter: &mut
     }
 }
 
-/// Declares a section: each field with its documentation and its [`Spec`].
+/// Declares a section: each field with its documentation and its [`Spec`](super::spec::Spec).
 macro_rules! section {
     (
         $(#[doc = $about:literal])+

@@ -90,7 +90,7 @@ pub(crate) struct Bounded<T> {
     most: Option<T>,
 }
 
-/// See [`section`].
+/// See [`section()`].
 #[derive(Debug)]
 pub(crate) struct Whole<T> {
     of: PhantomData<T>,

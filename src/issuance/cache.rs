@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use moka::future::Cache;
+use moka::notification::RemovalCause;
 use moka::policy::EvictionPolicy;
 use tokio::time::Instant;
 
@@ -18,6 +19,8 @@ use super::key::Key;
 use crate::authority::answer::Refusal;
 use crate::base::clock::Timestamp;
 use crate::base::secret::Secret;
+use crate::telemetry::labels::Limit;
+use crate::telemetry::metrics::Metrics;
 
 /// What an entry counts beside its text: keys, map slots, bookkeeping.
 const OVERHEAD: usize = 512;
@@ -90,7 +93,7 @@ type Index = Mutex<HashMap<Key, HashMap<Key, u64>>>;
 impl TokenCache {
     /// At most `bytes` of entries; denials count for `negative_ttl`, zero: not at all.
     #[must_use]
-    pub fn new(bytes: u64, negative_ttl: Duration) -> Self {
+    pub fn new(bytes: u64, negative_ttl: Duration, metrics: Arc<Metrics>) -> Self {
         let by_credential = Arc::<Index>::default();
         let index = Arc::clone(&by_credential);
         let entries = Cache::builder()
@@ -98,7 +101,12 @@ impl TokenCache {
             .weigher(|_, entry: &Entry| u32::try_from(entry.weight()).unwrap_or(u32::MAX))
             .eviction_policy(EvictionPolicy::lru())
             .expire_after(Keep)
-            .eviction_listener(move |key: Arc<Key>, entry: Entry, _| unlist(&index, *key, &entry))
+            .eviction_listener(move |key: Arc<Key>, entry: Entry, cause| {
+                if cause == RemovalCause::Size {
+                    metrics.limit_hit(Limit::TokenCache);
+                }
+                unlist(&index, *key, &entry);
+            })
             .build();
         Self { entries, by_credential, negative_ttl, numbers: AtomicU64::new(0) }
     }

@@ -99,10 +99,10 @@ impl TokenService {
         let inner = Arc::new(Inner {
             authority: Gitlab::new(authority, Arc::clone(&metrics))?,
             clock,
-            metrics,
             keyer: Keyer::new()?,
             credentials: Credentials::new(CREDENTIAL_BYTES)?,
-            cache: TokenCache::new(tokens.cache, tokens.negative_ttl),
+            cache: TokenCache::new(tokens.cache, tokens.negative_ttl, Arc::clone(&metrics)),
+            metrics,
             renewals: Renewals::new(push, &handle),
             announce_lifetime: tokens.announce_lifetime,
             flights: Flights::new(handle.clone()),
@@ -312,9 +312,11 @@ impl From<Remembered> for Fetched {
 
 fn held(granted: Granted, now: Timestamp) -> Held {
     let claims = granted.signed.claims();
-    // A token that is not valid yet has no life to hand out.
+    // A token that is not valid yet has no life to hand out. One that was issued ahead of our clock lives no longer
+    // for it: the registry's clock is the authority's rather than ours.
     let living = matches!(granted.signed.at(now), Ok(Standing::Living(_)));
-    let life = if living { claims.expires.until(now) } else { Duration::ZERO };
+    let from = claims.issued_at.map_or(now, |issued| issued.max(now));
+    let life = if living { claims.expires.until(from) } else { Duration::ZERO };
     Held {
         expires: claims.expires,
         obtained: Instant::now(),

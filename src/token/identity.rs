@@ -24,9 +24,12 @@ enum Holder<'a> {
     Token(&'a [u8]),
 }
 
-#[derive(Clone, Copy)]
-enum GitlabId {
+/// An id out of GitLab's nested `user` token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GitlabId {
+    /// `user_id`
     User(u64),
+    /// `deploy_token_id`
     DeployToken(u64),
 }
 
@@ -77,7 +80,8 @@ impl Holder<'_> {
 impl GitlabId {
     /// Reads GitLab's nested `user` token: signed with the key of the outer one, with a life of its own that is over
     /// after a minute and says nothing about who it names.
-    fn read(user: &str, keys: &VerifyingKeys) -> Option<Self> {
+    #[must_use]
+    pub fn read(user: &str, keys: &VerifyingKeys) -> Option<Self> {
         #[derive(Deserialize)]
         struct User {
             user_info: Option<Object<UserInfo>>,

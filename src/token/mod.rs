@@ -17,7 +17,7 @@ mod certificate;
 pub mod claims;
 pub mod compact;
 pub mod identity;
-mod json;
+pub mod json;
 mod jwks;
 pub mod key_id;
 pub mod keys;

@@ -136,6 +136,12 @@ impl Signed {
         &self.inner.claims
     }
 
+    /// Who it speaks for, if it lives.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        self.inner.identity
+    }
+
     /// The last second at which [`Signed::at`] says living: `exp` + leeway, or the end of the `x5c` it came with.
     #[must_use]
     pub fn lives_until(&self) -> Timestamp {

@@ -1,3 +1,31 @@
 //! The whole gateway in one process, and the rules of the house.
 
+#[cfg(test)]
+mod support;
+
 mod tidy;
+
+#[cfg(test)]
+mod authorization;
+#[cfg(test)]
+mod challenges;
+#[cfg(test)]
+mod exchange;
+#[cfg(test)]
+mod forged;
+#[cfg(test)]
+mod framing;
+#[cfg(test)]
+mod hangups;
+#[cfg(test)]
+mod lapsed;
+#[cfg(test)]
+mod locations;
+#[cfg(test)]
+mod minted;
+#[cfg(test)]
+mod revocation;
+#[cfg(test)]
+mod tickets;
+#[cfg(test)]
+mod token_endpoint;

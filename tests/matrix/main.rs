@@ -123,6 +123,7 @@ async fn run(asked: &Asked, combinations: Vec<Combination>) -> Result<ExitCode> 
     println!("matrix: {} cells, files in {}", combinations.len() * asked.clients().len(), dir.path().display());
     let keys = Keys::make(&dir.path().join("keys"))?;
     double::check(&keys).await.context("the double of the authority is not like GitLab")?;
+    proof::check()?;
     let stage = Rc::new(Stage {
         dir: dir.path().to_owned(),
         tidegate: PathBuf::from(env!("CARGO_BIN_EXE_tidegate")),
@@ -133,7 +134,7 @@ async fn run(asked: &Asked, combinations: Vec<Combination>) -> Result<ExitCode> 
         clients: asked.clients(),
     });
     println!("matrix: parts ready after {:.0} s", begun.elapsed().as_secs_f64());
-    let at_once = asked.at_once.unwrap_or(4);
+    let at_once = asked.at_once.unwrap_or(if asked.full { 6 } else { 8 });
     let told = |outcome: &stage::Outcome| println!("{}", report::lines(outcome));
     let outcomes = stage::run_all(&stage, &combinations, at_once, told).await?;
     let versions = match &asked.write {

@@ -3,6 +3,7 @@
 
 use std::net::Ipv4Addr;
 
+use anyhow::{Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -75,6 +76,21 @@ impl Canaries {
         leaks.dedup();
         leaks
     }
+}
+
+/// The search, held against texts that do and do not hold something. One that finds nothing anywhere would be no proof.
+pub(crate) fn check() -> Result<()> {
+    let mut canaries = Canaries::default();
+    let password = canaries.plant("alice");
+    canaries.token("eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl");
+    canaries.ticket("a-ticket");
+    let url = format!("/v2/a/b/blobs/uploads/1?_state={}&_tidegate={}", "A".repeat(200), "B".repeat(200));
+    for leak in [password.as_str(), "bearer eyJzdWIiOiJhbGljZSJ9", "c2lnbmF0dXJl", "x=a-ticket", &url] {
+        ensure!(!canaries.leaks_in(&[("text", leak)]).is_empty(), "a planted secret was not found");
+    }
+    let clean = "eyJhbGciOiJSUzI1NiJ9 /v2/a/b/blobs/uploads/1?_state=[redacted]&_tidegate=[redacted] alice";
+    ensure!(canaries.leaks_in(&[("text", clean)]).is_empty(), "a secret was found where there is none");
+    Ok(())
 }
 
 /// True when what follows a parameter's name is long enough to be the real thing; a redaction is short.

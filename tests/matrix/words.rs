@@ -24,7 +24,7 @@ fn shorten(line: &str) -> String {
     let line = line.split_once("msg=\"").map_or(line, |(_, message)| message.trim_end_matches('"')).replace("\\n", " ");
     let text = line.split_whitespace().map(calm).collect::<Vec<_>>().join(" ");
     // oras prints the whole error body; a Go error has its cause at the end.
-    let text = text.split(" [map[").next().unwrap_or_default();
+    let text = text.split(" [map[").next().unwrap_or_default().trim_end_matches(':');
     let letters: Vec<char> = text.chars().collect();
     match letters.len().checked_sub(LONGEST) {
         None | Some(0) => text.to_owned(),

@@ -66,6 +66,8 @@ pub(crate) fn command_in(namespace: Option<&str>, program: impl AsRef<OsStr>) ->
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) ok: bool,
+    /// Ended by the deadline and not by itself.
+    pub(crate) hung: bool,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
@@ -87,13 +89,15 @@ pub(crate) async fn run(command: &mut Command, deadline: Duration) -> Result<Ran
             let output = output.with_context(|| what)?;
             Ok(Ran {
                 ok: output.status.success(),
+                hung: false,
                 stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
                 stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
             })
         }
         Err(_) => {
             signal_group(pid, "KILL");
-            Ok(Ran { ok: false, stdout: String::new(), stderr: format!("not done after {} s", deadline.as_secs()) })
+            let stderr = format!("not done after {} s", deadline.as_secs());
+            Ok(Ran { ok: false, hung: true, stdout: String::new(), stderr })
         }
     }
 }

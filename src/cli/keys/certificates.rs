@@ -91,7 +91,9 @@ fn params(purpose: &Purpose, now: Timestamp) -> anyhow::Result<CertificateParams
 fn checked(hosts: &[String]) -> anyhow::Result<Vec<String>> {
     for host in hosts {
         let label = |label: &str| {
-            !label.is_empty() && label.len() <= 63 && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            !label.is_empty()
+                && label.len() <= 63
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
         };
         let name = host.strip_prefix("*.").unwrap_or(host);
         if host.parse::<IpAddr>().is_err() && !(host.len() <= 253 && name.split('.').all(label)) {

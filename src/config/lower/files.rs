@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -18,6 +18,8 @@ const LARGEST: u64 = 4 << 20;
 
 /// Bits of a mode that let somebody else read, write or enter.
 const OTHERS: u32 = 0o077;
+/// The bit that lets the group read.
+const GROUP_READ: u32 = 0o040;
 
 /// Bytes of a ticket key.
 const TICKET_KEY: usize = 32;
@@ -33,9 +35,10 @@ impl Lowering<'_> {
         self.file(path, |_| true)
     }
 
-    /// The content of a file that only its owner may read, wiped when dropped.
+    /// The content of a file that only its owner may read, wiped when dropped. Root may share it with a group: that is
+    /// how Kubernetes hands a secret to a process that is not root.
     pub(super) fn private_file(&mut self, path: &At<PathBuf>) -> Option<Zeroizing<Vec<u8>>> {
-        self.file(path, |metadata| metadata.permissions().mode() & OTHERS == 0).map(Zeroizing::new)
+        self.file(path, is_private).map(Zeroizing::new)
     }
 
     /// A ticket key: 32 bytes in base64, and perhaps the end of the line.
@@ -78,6 +81,11 @@ impl Lowering<'_> {
         self.reporter.error(&path.place, what, instead);
         None
     }
+}
+
+fn is_private(metadata: &Metadata) -> bool {
+    let shared = metadata.permissions().mode() & OTHERS;
+    shared == 0 || (shared == GROUP_READ && metadata.uid() == 0)
 }
 
 enum ReadError {

@@ -113,7 +113,7 @@ impl Lowering<'_> {
 
     fn certificates_served(
         &mut self,
-        tls: &At<super::file::Tls>,
+        tls: &At<super::inline::Tls>,
     ) -> Option<Vec<std::sync::Arc<rustls::sign::CertifiedKey>>> {
         let pairs = &tls.value.0;
         if pairs.is_empty() && !self.reporter.spoke_of(&tls.place.key) {

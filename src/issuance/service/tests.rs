@@ -155,6 +155,32 @@ async fn a_short_token_is_passed_on_as_it_came_and_not_kept() {
 }
 
 #[tokio::test]
+async fn a_short_token_does_not_stand_in_for_an_authority_that_cannot_be_asked() {
+    let (server, failing) = failing_later(500, 89).await;
+    let fixture = Fixture::new(server);
+    fixture.token(ada()).await;
+    *failing.lock().unwrap() = true;
+    assert!(matches!(fixture.issue(ada()).await, Issued::Unavailable { .. }));
+}
+
+#[tokio::test]
+async fn a_clock_behind_the_authoritys_makes_no_token_live_longer() {
+    let fixture = Fixture::new(TokenServer::granting(claims()).await);
+    // Our clock is 50 s behind the one that wrote `iat` and `exp`.
+    let behind = Clock::manual(NOW.minus(Duration::from_secs(50)));
+    let service = TokenService::new(
+        fixture.server.settings(),
+        &token_settings(),
+        &push_settings(),
+        behind,
+        Arc::clone(&fixture.metrics),
+        Handle::current(),
+    );
+    let Issued::Token(token) = service.unwrap().issue(ada()).await else { panic!("no token") };
+    assert_eq!(token.remaining, Some(300));
+}
+
+#[tokio::test]
 async fn where_pushes_are_not_renewed_no_more_than_a_minute_is_announced() {
     let fixture = Fixture::new(TokenServer::granting(claims()).await);
     let (body, _) = fixture.token(TokenRequest { renew: Renew::Off, ..ada() }).await;
@@ -238,14 +264,14 @@ async fn a_refused_credential_loses_all_its_tokens_and_a_denied_scope_only_its_o
     }
 }
 
-/// A server that grants a token of 300 s, until it is told to fail with `status`.
-async fn failing_later(status: u16) -> (TokenServer, Arc<Mutex<bool>>) {
+/// A server that grants tokens that live for `life` seconds, until it is told to fail with `status`.
+async fn failing_later(status: u16, life: i64) -> (TokenServer, Arc<Mutex<bool>>) {
     let failing = Arc::new(Mutex::new(false));
     let server = TokenServer::start({
         let failing = Arc::clone(&failing);
         move |_| {
             let fails = *failing.lock().unwrap();
-            async move { if fails { answer(status, &[], "<html>") } else { grant(&living(300)) } }
+            async move { if fails { answer(status, &[], "<html>") } else { grant(&living(life)) } }
         }
     })
     .await;
@@ -255,7 +281,7 @@ async fn failing_later(status: u16) -> (TokenServer, Arc<Mutex<bool>>) {
 #[tokio::test]
 async fn a_living_token_beats_an_authority_that_cannot_be_asked() {
     for status in [200, 302, 429, 500, 502] {
-        let (server, failing) = failing_later(status).await;
+        let (server, failing) = failing_later(status, 300).await;
         let fixture = Fixture::new(server);
         let (first, _) = fixture.token(ada()).await;
         *failing.lock().unwrap() = true;
@@ -276,7 +302,7 @@ async fn a_living_token_beats_an_authority_that_cannot_be_asked() {
 #[tokio::test]
 async fn a_living_token_does_not_beat_a_denial() {
     for status in [401, 403] {
-        let (server, failing) = failing_later(status).await;
+        let (server, failing) = failing_later(status, 300).await;
         let fixture = Fixture::new(server);
         fixture.token(ada()).await;
         *failing.lock().unwrap() = true;

@@ -216,3 +216,30 @@ async fn a_panic_is_one_requests_end_and_not_its_connections() {
     running.says("tidegate_panics_total 1\n").await;
     running.says("method=\"GET\",code=\"500\"} 1\n").await;
 }
+
+#[tokio::test]
+async fn a_fast_client_does_not_make_the_parts_of_its_body_grow() {
+    // Each part pins a read buffer while a slow registry has it, and hyper sizes the buffer by what a read brings.
+    for (settings, most) in [(settings(), 32 * 1024), (over_tls(), 16 * 1024)] {
+        let secure = settings.tls.is_some();
+        let running = start(settings, |request: Request<Body>| async move {
+            let (mut body, mut largest) = (request.into_body(), 0);
+            while let Some(Ok(frame)) = body.frame().await {
+                largest = largest.max(frame.data_ref().map_or(0, Bytes::len));
+                // Bytes pile up in the socket meanwhile.
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            Response::new(Body::full(format!("{largest}")))
+        });
+        let mut io: Pin<Box<dyn Duplex>> =
+            if secure { Box::pin(running.connect_tls(&[]).await) } else { Box::pin(running.connect().await) };
+        let length = 4 << 20;
+        let head = format!("PUT / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+        io.write_all(head.as_bytes()).await.unwrap();
+        io.write_all(&vec![0; length]).await.unwrap();
+        io.flush().await.unwrap();
+        let answer = read_to_end(io).await;
+        let largest: usize = answer.rsplit("\r\n").next().unwrap().parse().unwrap();
+        assert!((4096..=most).contains(&largest), "secure={secure}: a part of {largest} bytes");
+    }
+}

@@ -47,7 +47,7 @@ impl Containerd {
         let mut command = self.ctr("push");
         command
             .args(["images", "push"])
-            .args(line(target))
+            .args(line(target)?)
             .arg(target.reference())
             .arg(format!("{NAME}:{}", image.tag()));
         let ran = run(&mut command, target.deadline).await?;
@@ -59,7 +59,7 @@ impl Containerd {
     pub(super) async fn pull_back(&self, target: &Target, image: &Image) -> Result<()> {
         let space = format!("back-{}", target.address.port());
         let mut fetch = self.ctr(&space);
-        fetch.args(["content", "fetch"]).args(line(target)).arg(target.reference());
+        fetch.args(["content", "fetch"]).args(line(target)?).arg(target.reference());
         run_ok(&mut fetch, target.deadline).await?;
         let listed = run_ok(self.ctr(&space).args(["images", "ls"]), LOCAL).await?;
         let named = listed.lines().find(|line| line.starts_with(&target.reference())).unwrap_or_default();
@@ -81,14 +81,20 @@ impl Containerd {
     }
 }
 
-/// How `ctr` is told about the line and the login.
-fn line(target: &Target) -> Vec<String> {
+/// How `ctr` is told about the line and the login. It takes any address of this machine for plain HTTP, whatever flags say
+/// about certificates; only a hosts file convinces it otherwise.
+fn line(target: &Target) -> Result<Vec<String>> {
     let mut arguments = vec!["--user".to_owned(), format!("{}:{}", target.user, target.password)];
-    match &target.ca {
-        Some(ca) => arguments.extend(["--tlscacert".to_owned(), ca.display().to_string()]),
-        None => arguments.push("--plain-http".to_owned()),
-    }
-    arguments
+    let Some(ca) = &target.ca else {
+        arguments.push("--plain-http".to_owned());
+        return Ok(arguments);
+    };
+    let hosts = target.subdir("hosts")?;
+    let server = format!("https://{}", target.address);
+    let host = format!("server = \"{server}\"\n[host.\"{server}\"]\nca = \"{}\"\n", ca.display());
+    std::fs::write(target.subdir(&format!("hosts/{}", target.address))?.join("hosts.toml"), host)?;
+    arguments.extend(["--hosts-dir".to_owned(), hosts.display().to_string()]);
+    Ok(arguments)
 }
 
 fn configuration(dir: &Path, socket: &Path) -> String {

@@ -99,6 +99,8 @@ impl Target {
 #[derive(Debug, Clone)]
 pub(crate) struct Attempt {
     pub(crate) ok: bool,
+    /// It did not end by itself.
+    pub(crate) hung: bool,
     /// The manifest digest the client says it pushed.
     pub(crate) digest: Option<String>,
     /// All it said.
@@ -107,7 +109,7 @@ pub(crate) struct Attempt {
 
 impl Attempt {
     fn of(ran: &Ran, digest: Option<String>) -> Self {
-        Self { ok: ran.ok, digest, words: ran.words() }
+        Self { ok: ran.ok, hung: ran.hung, digest, words: ran.words() }
     }
 }
 
