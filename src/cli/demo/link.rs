@@ -104,7 +104,9 @@ impl Line {
         hop_by_hop(&mut parts.headers);
         // A registry that refuses hangs up with most of the body unread. Its words are taken in before that.
         let body = if parts.status.is_client_error() || parts.status.is_server_error() {
-            Body::full(Body::from(body).collect_bounded(LARGEST_ERROR).await?)
+            let body = Body::from(body).collect_bounded(LARGEST_ERROR).await?;
+            passage.refused(&body);
+            Body::full(body)
         } else {
             Body::from(body)
         };

@@ -14,9 +14,7 @@ use crate::base::units::ByteSize;
 const TICK: Duration = Duration::from_millis(100);
 /// Between lines where there is no terminal.
 const PLAIN: Duration = Duration::from_secs(5);
-/// What is smaller is a configuration or a manifest, not the layer.
-const LAYER_LEAST: u64 = 64 * 1024;
-const TEMPLATE: &str = "   [{bar:40}] {bytes}/{total_bytes}  {elapsed}  {msg}";
+const TEMPLATE: &str = "   [{bar:20}] {bytes}/{total_bytes}  {elapsed}  {msg}";
 
 /// Shows what goes over one link.
 #[derive(Debug)]
@@ -53,11 +51,8 @@ impl<'a> Meter<'a> {
     }
 
     /// The last word.
-    pub(super) fn end(&self, word: &str) {
+    pub(super) fn end(self, word: &str) {
         self.show(word);
-        if let Some(bar) = &self.bar {
-            bar.abandon();
-        }
     }
 
     fn show(&self, word: &str) {
@@ -82,7 +77,7 @@ impl<'a> Meter<'a> {
 
     /// The latest try to send the layer.
     fn layer(&self) -> Option<Passage> {
-        self.link.passages.all().into_iter().rfind(|passage| passage.bytes >= LAYER_LEAST)
+        self.link.passages.all().into_iter().rfind(Passage::is_layer)
     }
 
     fn state(&self) -> String {
@@ -93,6 +88,16 @@ impl<'a> Meter<'a> {
         let issued = self.authority.issued();
         let token = issued.iter().find(|issued| Some(issued.token) == layer.token);
         token.map_or_else(String::new, |token| life(token.dies, Instant::now()))
+    }
+}
+
+impl Drop for Meter<'_> {
+    /// A bar that was begun keeps its line, and what follows begins with the next.
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.abandon();
+            let _unheard = writeln!(std::io::stderr().lock());
+        }
     }
 }
 

@@ -9,7 +9,8 @@
 //!
 //! The registry, the client and Tidegate are programs an operator would run; the authority and the link are played in
 //! this process, because they have to misbehave on cue. It must never leave anything behind: all files stand in one
-//! directory that is removed, all children end with the run, and no file of the user's home is read or written.
+//! directory that is removed, all children end with the run, docker's engine gives back what it was given, and nothing
+//! in the user's home is written.
 
 use std::path::PathBuf;
 use std::time::Duration;

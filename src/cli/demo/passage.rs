@@ -9,6 +9,9 @@ use tokio::time::Instant;
 use crate::base::secret::Secret;
 use crate::oci::credentials::Credentials;
 
+/// The smallest layer.
+const LAYER_LEAST: u64 = 64 * 1024;
+
 /// Tells tokens apart without keeping any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fingerprint([u8; 32]);
@@ -36,6 +39,15 @@ pub(super) struct Passage {
     /// When it was passed on: after the last byte of its body.
     pub(super) arrived: Option<Instant>,
     pub(super) status: Option<StatusCode>,
+    /// What a refusal says, as clients print it: `unauthorized: authentication required`.
+    pub(super) refusal: Option<String>,
+}
+
+impl Passage {
+    /// Whether it carried the layer: a configuration or a manifest is smaller.
+    pub(super) fn is_layer(&self) -> bool {
+        self.bytes >= LAYER_LEAST
+    }
 }
 
 /// All passages of a link, in the order in which they began.
@@ -59,6 +71,7 @@ impl Passages {
             bytes: 0,
             arrived: None,
             status: None,
+            refusal: None,
         });
         Open { passages: self.clone(), index: all.len() - 1 }
     }
@@ -70,6 +83,13 @@ impl Passages {
     fn lock(&self) -> MutexGuard<'_, Vec<Passage>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The first error of a registry's answer (distribution-spec, error codes).
+fn refusal(body: &[u8]) -> Option<String> {
+    let body: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let text = |key: &str| body.pointer(&format!("/errors/0/{key}")).and_then(serde_json::Value::as_str);
+    Some(format!("{}: {}", text("code")?.to_ascii_lowercase(), text("message")?))
 }
 
 /// The note of a request that is under way.
@@ -99,5 +119,10 @@ impl Open {
     /// It was answered.
     pub(super) fn answered(&self, status: StatusCode) {
         self.with(|passage| passage.status = Some(status));
+    }
+
+    /// It was answered with an error and this body.
+    pub(super) fn refused(&self, body: &[u8]) {
+        self.with(|passage| passage.refusal = refusal(body));
     }
 }

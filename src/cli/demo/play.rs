@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use http::StatusCode;
 use tokio::time::Instant;
 
 use super::authority::{Authority, PATH};
@@ -67,7 +68,7 @@ pub(super) async fn play(plan: &Plan, dir: &Path, story: &mut Story) -> anyhow::
         passages: straight.passages.all(),
         started: direct.started,
         ran: direct.ran,
-        refusal: registry.last_refused_upload(),
+        reason: registry.last_refused_upload(),
     };
     stage.tell_straight(&straight, story)?;
 
@@ -175,9 +176,14 @@ impl Stage<'_> {
         };
         story.line(&format!("   {client} {outcome}"))?;
         story.quote(&last_words(words))?;
-        if let Some(refusal) = &straight.refusal {
-            story.line("   The registry's log:")?;
-            story.quote(refusal)?;
+        let refused = straight.passages.iter().rfind(|passage| passage.status == Some(StatusCode::UNAUTHORIZED));
+        if let Some(words) = refused.and_then(|passage| passage.refusal.as_deref()) {
+            story.line("   The registry had answered:")?;
+            story.quote(&format!("401 {words}"))?;
+        }
+        if let Some(reason) = &straight.reason {
+            story.line("   and logged:")?;
+            story.quote(reason)?;
         }
         Ok(())
     }
@@ -202,7 +208,20 @@ impl Stage<'_> {
 fn last_words(words: &str) -> String {
     let marks = ["rror", "nauthorized", "fatal", "denied"];
     let bad: Vec<&str> = words.lines().filter(|line| marks.iter().any(|mark| line.contains(mark))).collect();
-    if bad.is_empty() { tail(words, LAST_WORDS) } else { tail(&bad.join("\n"), LAST_WORDS) }
+    let last = if bad.is_empty() { tail(words, LAST_WORDS) } else { tail(&bad.join("\n"), LAST_WORDS) };
+    without_queries(&last)
+}
+
+/// Some clients print the URL that failed, and it fills lines with what only registries can read.
+fn without_queries(text: &str) -> String {
+    let mut parts = text.split('?');
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|character: char| character == '"' || character.is_whitespace()).unwrap_or(part.len());
+        plain.push_str("?…");
+        plain.push_str(part.get(end..).unwrap_or_default());
+    }
+    plain
 }
 
 /// Of this run alone.
@@ -211,3 +230,6 @@ fn password() -> anyhow::Result<String> {
     aws_lc_rs::rand::fill(&mut random).context("no random bytes")?;
     Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
 }
+
+#[cfg(test)]
+mod tests;

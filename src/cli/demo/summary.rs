@@ -12,17 +12,14 @@ use super::story::Story;
 use super::{Exit, Plan};
 use crate::policy::Renew;
 
-/// What is smaller is no layer.
-const LAYER_LEAST: u64 = 64 * 1024;
-
 /// The push without Tidegate.
 #[derive(Debug)]
 pub(super) struct Straight {
     pub(super) passages: Vec<Passage>,
     pub(super) started: Instant,
     pub(super) ran: Ran,
-    /// The registry's reason, in its own words.
-    pub(super) refusal: Option<String>,
+    /// The registry's reason, as it stands in its log.
+    pub(super) reason: Option<String>,
 }
 
 /// The push with it.
@@ -63,6 +60,8 @@ impl Summary<'_> {
         let broken = self.broken_promises();
         if broken.is_empty() {
             story.heading("As promised: the registry refused the layer whose token had died on the way, and took it through Tidegate.")?;
+            story.line("Tidegate knew the dead token by the upload's own sealed ticket, in its Location: the same identity, a token that")?;
+            story.line("lived when the upload was opened. For this upload, and for nothing else, a living token took its place.")?;
             return Ok(Exit::Fine);
         }
         story.heading("Not as promised:")?;
@@ -112,7 +111,11 @@ impl Summary<'_> {
                 at(passage.set_out),
                 passage.arrived.map_or_else(|| "never".to_owned(), at),
                 token,
-                passage.status.map_or_else(|| "none".to_owned(), |status| status.as_u16().to_string()),
+                // A request that never was passed on, its client hung up on.
+                passage
+                    .arrived
+                    .and(passage.status)
+                    .map_or_else(|| "none".to_owned(), |status| status.as_u16().to_string()),
                 rescue.unwrap_or_default(),
             ]);
         }
@@ -152,7 +155,7 @@ impl Summary<'_> {
     /// Whether it carried a layer, set out with a living token and arrived with a dead one.
     fn outlived_its_token(&self, passage: &Passage) -> bool {
         let Some((_, issued)) = self.token(passage) else { return false };
-        passage.bytes >= LAYER_LEAST
+        passage.is_layer()
             && passage.set_out < issued.dies
             && passage.arrived.is_some_and(|arrived| arrived > issued.dies)
     }
@@ -205,7 +208,7 @@ fn what(passage: &Passage) -> String {
             _ => path.clone(),
         },
     };
-    let size = if *bytes >= LAYER_LEAST { format!(", {} MiB", mib(*bytes)) } else { String::new() };
+    let size = if passage.is_layer() { format!(", {} MiB", mib(*bytes)) } else { String::new() };
     format!("{:5} {place}{size}", method.as_str())
 }
 

@@ -85,12 +85,13 @@ async fn the_refusal_of_a_registry_that_hangs_up_on_the_body_is_heard() {
     let (mut stream, _) = timeout(SOON, far.accept()).await.unwrap().unwrap();
     read_until(&mut stream, "\r\n\r\n").await;
     stream
-        .write_all(b"HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nWww-Authenticate: Bearer\r\nContent-Length: 4\r\n\r\nsad\n")
+        .write_all(b"HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nWww-Authenticate: Bearer\r\nContent-Length: 56\r\n\r\n{\"errors\":[{\"code\":\"UNAUTHORIZED\",\"message\":\"not now\"}]}")
         .await
         .unwrap();
     stream.shutdown().await.unwrap();
-    let answer = read_until(&mut near, "sad\n").await;
+    let answer = read_until(&mut near, "]}").await;
     assert!(answer.starts_with("HTTP/1.1 401") && answer.contains("Bearer"), "{answer}");
+    assert_eq!(link.passages.all()[0].refusal.as_deref(), Some("unauthorized: not now"));
 }
 
 #[tokio::test]

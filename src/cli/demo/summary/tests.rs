@@ -22,6 +22,7 @@ fn a_request_is_told_without_what_only_a_program_can_read() {
             bytes,
             arrived: Some(set_out),
             status: Some(StatusCode::OK),
+            refusal: None,
         };
         assert_eq!(what(&passage), told);
     }
