@@ -83,8 +83,9 @@ impl Protocols {
             // `Activity` tells the wait for a head from the pause before it; hyper's timer does not.
             .header_read_timeout(None)
             .keep_alive(true)
-            // A client may shut its writing side down once it has sent its request (RFC 9293 §3.6).
-            .half_close(true)
+            // A client that hangs up while the registry thinks ends its request there as well. One that only shuts its
+            // writing side down (RFC 9293 §3.6) looks the same; no client of a registry does that.
+            .half_close(false)
             .max_header_size(settings.header_bytes)
             .max_buf_size(settings.header_bytes.saturating_add(H1_BUFFER_SLACK).max(2 * H1_BUFFER_SLACK))
             .pipeline_flush(false);

@@ -10,6 +10,8 @@ mod authorization;
 #[cfg(test)]
 mod challenges;
 #[cfg(test)]
+mod early;
+#[cfg(test)]
 mod exchange;
 #[cfg(test)]
 mod forged;
@@ -18,7 +20,11 @@ mod framing;
 #[cfg(test)]
 mod hangups;
 #[cfg(test)]
+mod headers;
+#[cfg(test)]
 mod lapsed;
+#[cfg(test)]
+mod leaving;
 #[cfg(test)]
 mod locations;
 #[cfg(test)]
@@ -26,6 +32,12 @@ mod minted;
 #[cfg(test)]
 mod revocation;
 #[cfg(test)]
+mod seen;
+#[cfg(test)]
+mod sites;
+#[cfg(test)]
 mod tickets;
+#[cfg(test)]
+mod timeouts;
 #[cfg(test)]
 mod token_endpoint;

@@ -6,7 +6,8 @@
 //!  clients, relay, nginx in front --> Tidegate --> nginx behind, registry
 //!  authority  <--------------------------'
 //! ```
-//! There is no route from the street to the yard. A registry in the yard can only have been reached by Tidegate, and its
+//! From the street the yard is unreachable: without a route of its own it would be looked for beyond this machine's default
+//! route, where somebody may even answer. A registry in the yard can only have been reached by Tidegate, and its
 //! access log, which shows the address in the gatehouse alone, says so too.
 
 use std::net::Ipv4Addr;
@@ -50,6 +51,7 @@ impl Yard {
         ])?;
         ip(&["addr", "add", &format!("{}/30", this.street_address()), "dev", &outer])?;
         ip(&["link", "set", &outer, "up"])?;
+        ip(&["route", "replace", "unreachable", &this.back_net()])?;
         for (namespace, device, address) in [
             (&this.gatehouse, &gate_outer, this.gate_address()),
             (&this.gatehouse, &gate_inner, this.gate_back_address()),
@@ -92,6 +94,11 @@ impl Yard {
         self.address(6)
     }
 
+    /// The net between Tidegate and the registries.
+    fn back_net(&self) -> String {
+        format!("{}/30", self.address(4))
+    }
+
     /// 198.18.0.0/15 is set aside for tests of network devices (RFC 2544), so nobody's network is shadowed.
     fn address(&self, last: u8) -> Ipv4Addr {
         Ipv4Addr::new(198, 18, self.net, last)
@@ -103,6 +110,7 @@ impl Drop for Yard {
         for namespace in [&self.gatehouse, &self.yard] {
             let _gone = ip(&["netns", "del", namespace]);
         }
+        let _gone = ip(&["route", "del", "unreachable", &self.back_net()]);
     }
 }
 
