@@ -99,6 +99,10 @@ impl Inner {
 impl Doors {
     async fn handle(&self, client: &ClientOrigin, record: &Record, request: Request<Body>) -> Response<Body> {
         let path = request.uri().path();
+        if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+            record.failed(Side::Client, "a method that no site serves");
+            return plain(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported, "this method is not served here");
+        }
         if path == self.token_path {
             return self.tokens.handle(client, record, request).await;
         }

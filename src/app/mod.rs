@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -26,15 +27,16 @@ use crate::gateway::{Redirects, SiteSettings};
 use crate::issuance::service::TokenService;
 use crate::policy::PushSettings;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::seldom::Seldom;
 use crate::token::minter::Minter;
-use crate::token::verifier::Verifier;
 use crate::upload::ring::TicketRing;
 use crate::upstream;
 use crate::upstream::connector::Connector;
-use crate::upstream::origins::Origins;
+use crate::upstream::origins::{Origin, Origins};
 use crate::upstream::registry::Registry;
 
 pub mod dispatch;
+pub mod recover;
 pub mod serve;
 
 use dispatch::{Dispatch, Doors};
@@ -102,8 +104,8 @@ struct Ground {
     minter: Option<Minter>,
     push: PushSettings,
     tickets: TicketRing,
-    cache: u64,
-    services: BTreeMap<String, (Arc<TokenService>, Verifier)>,
+    minted: Arc<MintedTokens>,
+    services: BTreeMap<String, (Arc<TokenService>, Arc<Authenticator>)>,
 }
 
 impl Shared {
@@ -135,8 +137,10 @@ impl Shared {
                 handle.clone(),
             );
             let service = made.map_err(|source| Error::Authority { name: name.clone(), source })?;
-            services.insert(name, (Arc::new(service), verifier));
+            let authenticator = Arc::new(Authenticator::new(verifier, settings.tokens.cache));
+            services.insert(name, (Arc::new(service), authenticator));
         }
+        let ttl = settings.signing.as_ref().map_or(Duration::ZERO, Minter::ttl);
         let ground = Ground {
             clock,
             metrics: Arc::clone(metrics),
@@ -144,7 +148,7 @@ impl Shared {
             minter: settings.signing,
             push: settings.push,
             tickets,
-            cache: settings.tokens.cache,
+            minted: Arc::new(MintedTokens::new(settings.tokens.cache, ttl)),
             services,
         };
         let sites =
@@ -152,12 +156,19 @@ impl Shared {
         Ok(Self { sites, trusted: settings.trusted_proxies })
     }
 
-    /// Sites whose registry has no origin that answered last time.
-    pub fn down(&self) -> impl Iterator<Item = String> {
-        let down = |part: &&Part| {
-            part.registry.as_ref().is_some_and(|(_, _, origins)| !origins.iter().any(|origin| origin.is_up()))
-        };
-        self.sites.iter().filter(down).map(|part| format!("registry of {}", part.site.name))
+    /// Every origin of every site.
+    pub fn origins(&self) -> impl Iterator<Item = (&str, &Arc<Origin>)> {
+        self.sites.iter().flat_map(|part| {
+            let origins = part.registry.iter().flat_map(|(_, _, origins)| origins.iter());
+            origins.map(|origin| (&*part.site.name, origin))
+        })
+    }
+
+    /// Whether there are registries and none of them can be reached: clients are better served elsewhere.
+    #[must_use]
+    pub fn is_cut_off(&self) -> bool {
+        let mut origins = self.origins().peekable();
+        origins.peek().is_some() && origins.all(|(_, origin)| !origin.is_up())
     }
 
     /// The service of one core, to be called on it.
@@ -180,22 +191,20 @@ impl Shared {
 impl Ground {
     /// One site. `None` for an authority that does not exist, which the configuration has refused already.
     fn part(&self, settings: SiteSettings) -> Result<Option<Part>, Error> {
-        let Some((tokens, verifier)) = self.services.get(&settings.authority) else { return Ok(None) };
+        let Some((tokens, authenticator)) = self.services.get(&settings.authority) else { return Ok(None) };
         let token_path = token_path(&settings).to_owned();
         let named = |source| Error::Upstream { site: settings.host.clone(), source };
         let registry = settings.registry;
-        let (response, idle) =
-            registry.as_ref().map_or((std::time::Duration::ZERO, std::time::Duration::ZERO), |registry| {
-                (registry.upstream.response, registry.upstream.idle)
-            });
-        let ttl = self.minter.as_ref().map_or(std::time::Duration::from_secs(60), Minter::ttl);
+        let (response, idle) = registry
+            .as_ref()
+            .map_or((Duration::ZERO, Duration::ZERO), |registry| (registry.upstream.response, registry.upstream.idle));
         let site = Arc::new(Site {
             name: Arc::from(settings.host.as_str()),
             renew: settings.renew,
-            authenticator: Authenticator::new(verifier.clone(), self.cache),
+            authenticator: Arc::clone(authenticator),
             tokens: Arc::clone(tokens),
             minter: self.minter.clone(),
-            minted: MintedTokens::new(self.cache, ttl),
+            minted: Arc::clone(&self.minted),
             tickets: self.tickets.clone(),
             uploads: Arc::new(Uploads::default()),
             push: self.push.clone(),
@@ -205,6 +214,7 @@ impl Ground {
             response,
             idle,
             leaving: Arc::clone(&self.leaving),
+            refused: Seldom::default(),
             clock: self.clock.clone(),
             metrics: Arc::clone(&self.metrics),
         });

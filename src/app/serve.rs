@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::recover::recover;
 use super::{Error, Shared};
 use crate::admin::{Admin, Readiness, Reason};
 use crate::base::clock::Clock;
@@ -36,6 +37,7 @@ pub async fn serve(mut settings: Settings) -> Result<Report, Error> {
     if let Some(admin) = admin {
         runtime.spawn(admin.serve(Arc::clone(&metrics), readiness(drain.clone(), Arc::clone(&shared))));
     }
+    runtime.spawn(recover(Arc::clone(&shared), Arc::clone(&metrics)));
     let serving = server.serve(move |_| shared.dispatch(), &drain)?;
     tracing::info!(address = %listening, version = env!("CARGO_PKG_VERSION"), "serving");
     let signal = signals.next().await;
@@ -53,8 +55,8 @@ pub async fn serve(mut settings: Settings) -> Result<Report, Error> {
 fn readiness(drain: Drain, shared: Arc<Shared>) -> Readiness {
     Arc::new(move || {
         let leaving = (!drain.is_ready()).then(|| Reason { part: "process".into(), state: "draining".into() });
-        let down = shared.down().map(|part| Reason { part: part.into(), state: "down".into() });
-        leaving.into_iter().chain(down).collect()
+        let cut_off = shared.is_cut_off().then(|| Reason { part: "every registry".into(), state: "down".into() });
+        leaving.into_iter().chain(cut_off).collect()
     })
 }
 

@@ -42,6 +42,8 @@ struct Shared {
 struct State {
     body: Option<Body>,
     progress: Progress,
+    /// Nobody reads any more: the last loan was dropped.
+    dropped: bool,
     /// Which loan may read; an older one finds the body gone.
     loan: u64,
     reader: Option<Waker>,
@@ -57,7 +59,7 @@ impl Lease {
     #[must_use]
     pub fn new(body: Body) -> Self {
         let progress = if body.is_end_stream() { Progress::Ended } else { Progress::Untouched };
-        let state = State { body: Some(body), progress, loan: 0, reader: None };
+        let state = State { body: Some(body), progress, dropped: false, loan: 0, reader: None };
         Self(Arc::new(Shared { state: Mutex::new(state), ended: Notify::new() }))
     }
 
@@ -66,6 +68,7 @@ impl Lease {
     pub fn lend(&self) -> Body {
         let mut state = self.0.lock();
         state.loan += 1;
+        state.dropped = false;
         Body::wrap(Loan { shared: Arc::clone(&self.0), loan: state.loan })
     }
 
@@ -75,14 +78,18 @@ impl Lease {
         self.0.lock().progress
     }
 
-    /// Waits until the body has ended or failed.
+    /// Waits until nothing more of the body will be read: it has ended or failed, or its reader was dropped.
     ///
     /// # Cancel safety
     /// May be dropped and called again.
     pub async fn ended(&self) {
         loop {
             let notified = self.0.ended.notified();
-            if matches!(self.progress(), Progress::Ended | Progress::Failed) {
+            let (progress, dropped) = {
+                let state = self.0.lock();
+                (state.progress, state.dropped)
+            };
+            if dropped || matches!(progress, Progress::Ended | Progress::Failed) {
                 return;
             }
             notified.await;
@@ -125,7 +132,11 @@ impl HttpBody for Loan {
         if state.loan != self.loan {
             return Poll::Ready(Some(Err(TakenBack.into())));
         }
-        let Some(body) = state.body.as_mut() else { return Poll::Ready(Some(Err(TakenBack.into()))) };
+        // What has failed once must not end well the next time it is asked.
+        let failed = state.progress == Progress::Failed;
+        let Some(body) = state.body.as_mut().filter(|_| !failed) else {
+            return Poll::Ready(Some(Err(TakenBack.into())));
+        };
         let polled = Pin::new(&mut *body).poll_frame(cx);
         let end = body.is_end_stream();
         match &polled {
@@ -147,11 +158,23 @@ impl HttpBody for Loan {
 
     fn is_end_stream(&self) -> bool {
         let state = self.shared.lock();
-        state.loan == self.loan && state.body.as_ref().is_some_and(HttpBody::is_end_stream)
+        state.loan == self.loan
+            && state.progress != Progress::Failed
+            && state.body.as_ref().is_some_and(HttpBody::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
         self.shared.lock().body.as_ref().map_or_else(SizeHint::default, HttpBody::size_hint)
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        if state.loan == self.loan {
+            state.dropped = true;
+            self.shared.ended.notify_waiters();
+        }
     }
 }
 

@@ -1,5 +1,8 @@
 //! A web host behind the same door: everything passes, protocol upgrades (RFC 9110 §7.8) too.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Request, Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
@@ -7,10 +10,12 @@ use tokio::io::copy_bidirectional;
 
 use crate::base::body::Body;
 use crate::base::lease::{Lease, Progress};
+use crate::gateway::answer::{Relayed, Silent, within};
 use crate::gateway::headers::{ClientOrigin, clean_request, strip_hop_by_hop};
 use crate::gateway::respond::plain;
 use crate::oci::error::ErrorCode;
 use crate::oci::route::RouteKind;
+use crate::telemetry::labels::Limit;
 use crate::telemetry::outcome::{Record, Side};
 use crate::upstream::client::{Client, address};
 use crate::upstream::connector::Connector;
@@ -21,6 +26,8 @@ use crate::upstream::{Error, Settings};
 pub struct Proxy {
     client: Client,
     origin: http::Uri,
+    response: Duration,
+    idle: Duration,
 }
 
 impl Proxy {
@@ -28,7 +35,8 @@ impl Proxy {
     #[must_use]
     pub fn new(connector: Connector, settings: &Settings) -> Option<Self> {
         let origin = settings.origins.first().cloned()?;
-        Some(Self { client: Client::with(connector, settings.keep_alive), origin })
+        let client = Client::with(connector, settings.keep_alive);
+        Some(Self { client, origin, response: settings.response, idle: settings.idle })
     }
 
     /// Takes a request to the web host and its answer back.
@@ -36,7 +44,10 @@ impl Proxy {
     /// # Cancel safety
     /// Dropping the future closes the connection to the web host.
     pub async fn handle(&self, client: &ClientOrigin, record: &Record, mut request: Request<Body>) -> Response<Body> {
-        record.with(|outcome| outcome.route = RouteKind::Proxy);
+        record.with(|outcome| {
+            outcome.route = RouteKind::Proxy;
+            outcome.origin = self.origin.authority().map(|authority| Arc::from(authority.as_str()));
+        });
         let upgrade = wanted_upgrade(&request);
         let theirs = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
         let (mut head, body) = request.into_parts();
@@ -52,19 +63,34 @@ impl Proxy {
         }
         *outbound.method_mut() = head.method;
         *outbound.headers_mut() = head.headers;
-        let mut response = match self.client.call(outbound).await {
-            Ok(response) => response,
-            Err(error) => return failed(record, &error, &lease),
+        let mut response = match within(self.response, &lease, self.client.call(outbound)).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return failed(record, &error, &lease),
+            Err(Silent) => {
+                record.metrics().limit_hit(Limit::Response);
+                record.failed(Side::Upstream, Silent.to_string());
+                let words = "the host behind this gateway did not answer in time";
+                return plain(StatusCode::GATEWAY_TIMEOUT, ErrorCode::Unavailable, words);
+            }
         };
         let upgraded = (response.status() == StatusCode::SWITCHING_PROTOCOLS)
             .then(|| response.headers().get(header::UPGRADE).cloned())
             .flatten();
         strip_hop_by_hop(response.headers_mut());
-        if let (Some(protocol), Some(theirs)) = (upgraded, theirs) {
-            put_upgrade(response.headers_mut(), Some(&protocol));
-            tunnel(theirs, hyper::upgrade::on(&mut response));
+        match (upgraded, theirs) {
+            (Some(protocol), Some(theirs)) => {
+                put_upgrade(response.headers_mut(), Some(&protocol));
+                tunnel(theirs, hyper::upgrade::on(&mut response));
+                return response;
+            }
+            (_, _) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                record.failed(Side::Upstream, "the web host switched protocols unasked");
+                let words = "the host behind this gateway answered with another protocol";
+                return plain(StatusCode::BAD_GATEWAY, ErrorCode::Unavailable, words);
+            }
+            (_, _) => {}
         }
-        response
+        response.map(|body| Body::wrap(Relayed::new(body, self.idle, record.clone(), None, lease)))
     }
 }
 
@@ -73,7 +99,9 @@ fn wanted_upgrade(request: &Request<Body>) -> Option<HeaderValue> {
     let named = request.headers().get_all(header::CONNECTION).iter().any(|value| {
         value.to_str().is_ok_and(|value| value.split(',').any(|name| name.trim().eq_ignore_ascii_case("upgrade")))
     });
-    (named && request.version() == Version::HTTP_11).then(|| request.headers().get(header::UPGRADE).cloned()).flatten()
+    let wanted = request.headers().get(header::UPGRADE).filter(|_| named && request.version() == Version::HTTP_11)?;
+    // Inside an HTTP/2 tunnel a client could say whatever it likes about where it comes from.
+    (!wanted.as_bytes().to_ascii_lowercase().starts_with(b"h2c")).then(|| wanted.clone())
 }
 
 fn put_upgrade(headers: &mut HeaderMap, protocol: Option<&HeaderValue>) {
@@ -102,7 +130,7 @@ fn failed(record: &Record, error: &Error, lease: &Lease) -> Response<Body> {
         record.failed(Side::Client, "the request's body broke off");
         return plain(StatusCode::REQUEST_TIMEOUT, ErrorCode::Unknown, "the request's body broke off");
     }
-    record.failed(Side::Upstream, error.to_string());
+    record.failed(Side::Upstream, error.causes());
     let mut response =
         plain(StatusCode::BAD_GATEWAY, ErrorCode::Unavailable, "the host behind this gateway cannot be reached");
     if !error.was_sent() {

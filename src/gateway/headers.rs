@@ -4,7 +4,7 @@
 //! cannot name one of ours away. `Forwarded` (RFC 7239) and every `X-Forwarded-*` of a stranger are removed: registries
 //! build Locations from them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use http::Request;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -55,11 +55,13 @@ impl ClientOrigin {
         let mut secure = peer.secure;
         let mut host = requested_host(request);
         if is_trusted(&client) {
-            let chain = headers.get_all(X_FORWARDED_FOR).iter().rev().flat_map(|value| {
-                value.to_str().unwrap_or("").rsplit(',').map(|part| part.trim().parse::<IpAddr>()).collect::<Vec<_>>()
-            });
+            let chain = headers
+                .get_all(X_FORWARDED_FOR)
+                .iter()
+                .rev()
+                .flat_map(|value| value.to_str().unwrap_or("").rsplit(',').map(hop).collect::<Vec<_>>());
             for address in chain.take(CHAIN) {
-                let Ok(address) = address else { break };
+                let Some(address) = address else { break };
                 via.insert(0, client);
                 client = address.to_canonical();
                 if !is_trusted(&client) {
@@ -79,6 +81,12 @@ impl ClientOrigin {
     }
 }
 
+/// An address of the chain; some balancers write the port as well.
+fn hop(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    text.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|hop| hop.ip()))
+}
+
 /// The last value a trusted proxy wrote.
 fn last<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get_all(name).iter().next_back()?.to_str().ok()?.rsplit(',').next().map(str::trim)
@@ -87,10 +95,12 @@ fn last<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 /// Whom the request is for: `:authority` or an absolute-form target, else Host.
 #[must_use]
 pub fn requested_host<B>(request: &Request<B>) -> Option<Authority> {
-    match request.uri().authority() {
+    let asked = match request.uri().authority() {
         Some(authority) => Some(authority.clone()),
         None => request.headers().get(header::HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok()),
-    }
+    };
+    // A host has no user (RFC 9110 §7.2), and what comes before an `@` must not reach a realm.
+    asked.filter(|asked| !asked.as_str().contains('@'))
 }
 
 /// Cleans a client's headers and says in them who it is. `host` replaces the one asked for where it is given.
@@ -98,8 +108,10 @@ pub fn clean_request(headers: &mut HeaderMap, client: &ClientOrigin, host: Optio
     strip_hop_by_hop(headers);
     headers.remove(header::FORWARDED);
     headers.remove(header::EXPECT);
-    let spoofable: Vec<HeaderName> =
-        headers.keys().filter(|name| name.as_str().starts_with("x-forwarded-")).cloned().collect();
+    join_cookies(headers);
+    // `X_Forwarded_For` is `X-Forwarded-For` to whoever turns names into variables, as CGI and Rack do.
+    let is_spoofable = |name: &&HeaderName| name.as_str().starts_with("x-forwarded-") || name.as_str().contains('_');
+    let spoofable: Vec<HeaderName> = headers.keys().filter(is_spoofable).cloned().collect();
     for name in spoofable {
         headers.remove(name);
     }
@@ -113,6 +125,17 @@ pub fn clean_request(headers: &mut HeaderMap, client: &ClientOrigin, host: Optio
     }
     if let Some(host) = host {
         headers.insert(header::HOST, host.clone());
+    }
+}
+
+/// HTTP/2 clients may send a cookie in crumbs; HTTP/1 has one field of them (RFC 9113 §8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let crumbs: Vec<_> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() > 1
+        && let Ok(mut cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
+    {
+        cookie.set_sensitive(true);
+        headers.insert(header::COOKIE, cookie);
     }
 }
 

@@ -28,6 +28,7 @@ use crate::policy::permit::Permit;
 use crate::telemetry::outcome::Record;
 use crate::upstream::registry::{Outbound, Registry};
 
+pub mod answer;
 pub mod authenticate;
 pub mod clients;
 pub mod headers;
@@ -152,9 +153,6 @@ async fn pass(
     headers::clean_request(&mut head.headers, client, site.host.as_ref());
     head.headers.insert("x-request-id", record.with(|outcome| outcome.request_id.clone()));
     let outbound = Outbound { method: head.method, headers: head.headers, target: recalled.target, token: shown };
-    if permit.is_rescue() {
-        site.uploads.rescued(record, &route, site.renew);
-    }
     let passage = Passage { site, client, record, route: &route, permit: &permit, method: &outbound.method };
     let answered = relay::exchange(&passage, registry, &outbound, &lease).await?;
 

@@ -1,21 +1,13 @@
 //! Phases 6 and 7: the exchange with the registry, and its answer on the way back.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
-
-use bytes::Bytes;
 use http::header::{self, HeaderValue};
-use http::uri::Authority;
 use http::{Method, Response, StatusCode, Uri};
-use http_body::{Body as HttpBody, Frame, SizeHint};
-use tokio::time::{Instant, Sleep};
 
+use super::answer::{Relayed, Silent, within};
 use super::headers::strip_hop_by_hop;
 use super::respond::{self, Stop};
 use super::{Passage, Redirects, uploads};
-use crate::base::body::{Body, BodyError};
+use crate::base::body::Body;
 use crate::base::lease::{Lease, Progress};
 use crate::base::secret::Secret;
 use crate::oci::challenge::ChallengeError;
@@ -23,10 +15,7 @@ use crate::oci::location::BlobPushLocation;
 use crate::oci::route::RouteKind;
 use crate::policy::Renew;
 use crate::policy::decide::upload_access;
-use crate::telemetry::labels::Limit;
-use crate::telemetry::outcome::{Record, Side};
 use crate::upload::ticket::{OriginId, Ticket};
-use crate::upstream::origins::Running;
 use crate::upstream::registry::{Answered, Outbound, Registry};
 
 /// Sends the request and waits for the answer's head: as long as the body takes, then `timeouts.response`.
@@ -46,23 +35,18 @@ pub async fn exchange(
     let sending = registry.send(permit, outbound, lease, |origin, error| {
         if !error.was_sent() && origin.answered(false) {
             site.metrics.origin_up(&site.name, &origin.name, false);
-            tracing::warn!(site = %site.name, origin = %origin.name, %error, "the origin cannot be reached");
+            tracing::warn!(site = %site.name, origin = %origin.name, error = error.causes(), "the origin cannot be reached");
         }
     });
-    let silence = async {
-        lease.ended().await;
-        tokio::time::sleep(site.response).await;
-    };
-    let answered = tokio::select! {
-        biased;
-        answered = sending => answered,
-        () = silence => return Err(Stop::Silent),
-    };
+    let answered = within(site.response, lease, sending).await.map_err(|Silent| Stop::Silent)?;
     let answered = answered.map_err(|error| match lease.progress() {
         Progress::Failed => Stop::Body,
         _ => Stop::Upstream(error),
     })?;
     record.with(|outcome| outcome.origin = Some(answered.origin.name.clone()));
+    if permit.is_rescue() {
+        site.uploads.rescued(record, passage.route, site.renew);
+    }
     site.metrics.origin_request(&site.name, &answered.origin.name, answered.response.status());
     if answered.origin.answered(true) {
         site.metrics.origin_up(&site.name, &answered.origin.name, true);
@@ -87,20 +71,16 @@ pub fn answer(
     let goes_on = matches!(status, StatusCode::ACCEPTED | StatusCode::NO_CONTENT);
     if uploads::is_step(passage.route) && goes_on && *passage.method != Method::DELETE {
         relocate(passage, presented, origin.id, &mut response)?;
+    } else if status == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(Stop::Switched);
     } else if status.is_redirection() {
         check_redirect(passage, status, &response)?;
     } else if status == StatusCode::UNAUTHORIZED {
         own_challenge(passage, &mut response);
     }
     settle(passage, status);
-    let body = Relayed {
-        inner: std::mem::take(response.body_mut()),
-        idle: passage.site.idle,
-        timer: None,
-        record: passage.record.clone(),
-        _running: running,
-        _rest: Rest(lease),
-    };
+    let inner = std::mem::take(response.body_mut());
+    let body = Relayed::new(inner, passage.site.idle, passage.record.clone(), Some(running), lease);
     *response.body_mut() = Body::wrap(body);
     Ok(response)
 }
@@ -120,7 +100,9 @@ fn next_ticket(passage: &Passage<'_>, origin: OriginId) -> Ticket {
         // Without a ticket nothing says when the upload was opened, so it only finds its origin again.
         _ => {
             let opens = route.kind == RouteKind::UploadOpen && extends;
-            Ticket::open(permit.identity(), opens, site.push.max_session, origin, site.clock.now())
+            // Counted from when the POST was permitted: the registry may take its time to answer it.
+            let opened = permit.verified().unwrap_or_else(|| site.clock.now());
+            Ticket::open(permit.identity(), opens, site.push.max_session, origin, opened)
         }
     }
 }
@@ -157,32 +139,31 @@ fn relocate(
 fn check_redirect(passage: &Passage<'_>, status: StatusCode, response: &Response<Body>) -> Result<(), Stop> {
     let Passage { site, client, route, .. } = passage;
     let Some(location) = response.headers().get(header::LOCATION) else { return Ok(()) };
+    // What clients read as a slash leads elsewhere, whatever this parser makes of it.
+    if location.as_bytes().contains(&b'\\') {
+        return Err(Stop::Location);
+    }
     let location = Uri::try_from(location.as_bytes()).map_err(|_| Stop::Location)?;
     let Some(host) = location.authority() else {
-        // `//host/…` has an authority to a client, though not to this parser.
         return if location.path().starts_with("//") { Err(Stop::Location) } else { Ok(()) };
     };
-    let own = |host: &Authority| {
-        client.host.as_ref() == Some(host)
-            || site.host.as_ref().is_some_and(|own| own.as_bytes() == host.as_str().as_bytes())
-    };
+    let own = client.host.as_ref() == Some(host) && location.scheme_str() == Some(client.scheme());
     let storage = route.kind == RouteKind::Blob && status == StatusCode::TEMPORARY_REDIRECT;
     let allowed = match &site.redirects {
         Redirects::Pass => storage,
         Redirects::Refuse => false,
         Redirects::Hosts(hosts) => storage && hosts.iter().any(|name| name.eq_ignore_ascii_case(host.host())),
     };
-    if allowed || own(host) { Ok(()) } else { Err(Stop::Location) }
+    if allowed || own { Ok(()) } else { Err(Stop::Location) }
 }
 
 /// The registry's 401 keeps its body and its reason, but sends the client to our realm alone.
 fn own_challenge(passage: &Passage<'_>, response: &mut Response<Body>) {
     let Passage { site, client, permit, .. } = passage;
     let theirs = response.headers().get(header::WWW_AUTHENTICATE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    if site.renew == Renew::Resign {
+    if site.renew == Renew::Resign && !theirs.contains("insufficient_scope") && site.refused.due() {
         tracing::error!(
             site = %site.name,
-            scoped = theirs.contains("insufficient_scope"),
             "the registry refuses a token signed here: is signing.certificate, or its issuer, in its rootcertbundle, \
              and are issuer and service the same as in its auth.token?"
         );
@@ -204,71 +185,14 @@ fn settle(passage: &Passage<'_>, status: StatusCode) {
     let (RouteKind::Upload, Some(repository), Some(upload)) = (route.kind, &route.repository, &route.upload) else {
         return;
     };
-    let ended = match *passage.method {
-        Method::PUT => status == StatusCode::CREATED,
-        Method::DELETE => status.is_success(),
-        _ => false,
-    };
-    if ended || status == StatusCode::NOT_FOUND {
-        site.uploads.ended(repository, upload, record);
+    let committed = *passage.method == Method::PUT && status == StatusCode::CREATED;
+    let cancelled = *passage.method == Method::DELETE && status.is_success();
+    if committed || cancelled {
         site.tokens.closed(repository, upload, site.clock.now());
     }
-}
-
-/// The answer's body: as it comes, but not for longer than `timeouts.idle` without a byte.
-struct Relayed {
-    inner: Body,
-    idle: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
-    record: Record,
-    _running: Running,
-    _rest: Rest,
-}
-
-/// What the registry did not read of the request's body when its answer ends: taken from it, and left to the listener
-/// to read within bounds, so that the client hears the answer.
-struct Rest(Lease);
-
-impl Drop for Rest {
-    fn drop(&mut self) {
-        drop(self.0.reclaim());
-    }
-}
-
-/// The registry stopped in the middle of its answer.
-#[derive(Debug, thiserror::Error)]
-#[error("the registry sent nothing for {0:?}")]
-struct Stalled(Duration);
-
-impl HttpBody for Relayed {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match Pin::new(&mut self.inner).poll_frame(cx) {
-            Poll::Ready(frame) => {
-                self.timer = None;
-                if let Some(Err(error)) = &frame {
-                    self.record.failed(Side::Upstream, format!("the answer broke off: {error}"));
-                }
-                Poll::Ready(frame)
-            }
-            Poll::Pending => {
-                let idle = self.idle;
-                let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + idle)));
-                ready!(timer.as_mut().poll(cx));
-                self.record.metrics().limit_hit(Limit::Idle);
-                self.record.failed(Side::Upstream, "the registry stopped in the middle of its answer");
-                Poll::Ready(Some(Err(Stalled(idle).into())))
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+    // A registry may say 404 to a question that was badly put; that ends nothing but the view of it.
+    let unknown = matches!(*passage.method, Method::PATCH | Method::PUT) && status == StatusCode::NOT_FOUND;
+    if committed || cancelled || unknown {
+        site.uploads.ended(repository, upload, record, committed);
     }
 }

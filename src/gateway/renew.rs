@@ -93,7 +93,8 @@ async fn minted(site: &Site, permit: &Permit, presented: &Secret, has_body: bool
 /// trust a cached token by.
 fn is_fresh(minted: &Minted, has_body: bool, now: Timestamp) -> bool {
     let (age, life) = (now.since(minted.issued_at), minted.expires.since(minted.issued_at));
-    let oldest = if has_body { life.min(i64::try_from(FRESH.as_secs()).unwrap_or(0)) } else { life / 2 };
+    let half = life / 2;
+    let oldest = if has_body { half.min(i64::try_from(FRESH.as_secs()).unwrap_or(0)) } else { half };
     (0..=oldest).contains(&age) && now < minted.expires
 }
 

@@ -39,7 +39,7 @@ pub enum Stop {
     #[error("the registry token could not be signed: {0}")]
     Sign(MinterError),
     /// The registry did not answer.
-    #[error("the registry cannot be asked: {0}")]
+    #[error("the registry cannot be asked: {}", .0.causes())]
     Upstream(upstream::Error),
     /// The registry took longer than `timeouts.response` after the last byte.
     #[error("the registry did not answer in time")]
@@ -47,6 +47,9 @@ pub enum Stop {
     /// The client's body broke off, or stalled.
     #[error("the request's body broke off")]
     Body,
+    /// The registry answered an upgrade that nobody asked for.
+    #[error("the registry switched protocols unasked")]
+    Switched,
     /// The registry's Location would lead round the door.
     #[error("the registry's Location leads elsewhere")]
     Location,
@@ -84,6 +87,9 @@ pub fn stop(
             plain(StatusCode::GATEWAY_TIMEOUT, ErrorCode::Unavailable, "the registry did not answer in time")
         }
         Stop::Body => plain(StatusCode::REQUEST_TIMEOUT, ErrorCode::Unknown, "the request's body broke off"),
+        Stop::Switched => {
+            plain(StatusCode::BAD_GATEWAY, ErrorCode::Unavailable, "the registry answered with another protocol")
+        }
         Stop::Location => plain(
             StatusCode::BAD_GATEWAY,
             ErrorCode::Unavailable,
@@ -103,7 +109,7 @@ fn note(stop: &Stop, record: &Record) {
         Stop::Refused(..) => return,
         Stop::Route(_) | Stop::RepeatedTicket | Stop::Body => Side::Client,
         Stop::Draining | Stop::Sign(_) => Side::Gateway,
-        Stop::Upstream(_) | Stop::Silent | Stop::Location => Side::Upstream,
+        Stop::Upstream(_) | Stop::Silent | Stop::Switched | Stop::Location => Side::Upstream,
     };
     record.failed(side, stop.to_string());
 }

@@ -14,6 +14,7 @@ use crate::base::clock::Clock;
 use crate::issuance::service::TokenService;
 use crate::policy::{PushSettings, Renew};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::seldom::Seldom;
 use crate::token::minter::Minter;
 use crate::upload::ring::TicketRing;
 
@@ -28,13 +29,13 @@ pub struct Site {
     /// What takes the place of a client token that is not enough.
     pub renew: Renew,
     /// Checks client tokens.
-    pub authenticator: Authenticator,
+    pub authenticator: Arc<Authenticator>,
     /// Obtains tokens, and asks again.
     pub tokens: Arc<TokenService>,
     /// Signs registry tokens; present with [`Renew::Resign`].
     pub minter: Option<Minter>,
     /// Registry tokens that were signed.
-    pub minted: MintedTokens,
+    pub minted: Arc<MintedTokens>,
     /// Seals uploads into their Locations.
     pub tickets: TicketRing,
     /// Uploads that are open here.
@@ -53,6 +54,8 @@ pub struct Site {
     pub idle: std::time::Duration,
     /// Whether no new upload may begin.
     pub leaving: Arc<AtomicBool>,
+    /// The registry's refusals of our own tokens, which are told now and then.
+    pub refused: Seldom,
     /// Wall time.
     pub clock: Clock,
     /// Counts.

@@ -92,22 +92,24 @@ impl Uploads {
         record.metrics().uploads_active(1);
     }
 
-    /// The upload ended: committed, cancelled, or unknown to the registry.
-    pub fn ended(&self, repository: &RepositoryName, upload: &UploadId, record: &Record) {
-        if self.lock().open.remove(&(repository.clone(), upload.clone())).is_some() {
+    /// The upload ended: committed, or cancelled, or unknown to the registry.
+    pub fn ended(&self, repository: &RepositoryName, upload: &UploadId, record: &Record, committed: bool) {
+        if let Some(open) = self.lock().open.remove(&(repository.clone(), upload.clone())) {
             record.metrics().uploads_active(-1);
+            if committed && open.rescued {
+                record.metrics().upload_rescued();
+            }
         }
     }
 
-    /// A request goes on although its token had lapsed: noted, and the upload counted once.
+    /// A request went on although its token had lapsed: noted, and the upload counted when it is committed.
     pub fn rescued(&self, record: &Record, route: &Route, renew: Renew) {
         record.rescued(renew);
         let (Some(repository), Some(upload)) = (&route.repository, &route.upload) else { return };
         self.touched(repository, upload, record);
         let mut view = self.lock();
-        let open = view.open.get_mut(&(repository.clone(), upload.clone()));
-        if open.is_some_and(|open| !std::mem::replace(&mut open.rescued, true)) {
-            record.metrics().upload_rescued();
+        if let Some(open) = view.open.get_mut(&(repository.clone(), upload.clone())) {
+            open.rescued = true;
         }
     }
 

@@ -145,7 +145,8 @@ fn extension(
     }
     // The needed access may be pull alone (a status request); an extension always takes the right to push as well.
     let own = token.claims().covers(&upload_access(repository));
-    if !own || !grants(&route.needed, |resource| token.claims().covers(resource)) {
+    let elsewhere = !grants(&route.needed, |resource| resource.same_resource("repository", repository.as_str()));
+    if !own || elsewhere {
         return Err(Refusal::Lapsed);
     }
     if now >= ticket.hard_end {

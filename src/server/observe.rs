@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tower::{Service, ServiceExt};
 
@@ -70,7 +70,11 @@ where
 
     let unread = (!body.is_end_stream()).then(|| Unread::new(observer.refused, Arc::clone(&observer.metrics)));
     let body = match &unread {
-        Some(unread) => Body::wrap(Inbound::new(body, observer.inbound, record.clone(), unread.clone(), busy.clone())),
+        Some(unread) => {
+            let h2 = head.version == Version::HTTP_2;
+            let (record, unread, busy) = (record.clone(), unread.clone(), busy.clone());
+            Body::wrap(Inbound::new(body, h2, observer.inbound, record, unread, busy))
+        }
         None => body,
     };
     let head_only = head.method == Method::HEAD;

@@ -14,3 +14,4 @@ pub mod labels;
 pub mod log;
 pub mod metrics;
 pub mod outcome;
+pub mod seldom;

@@ -70,4 +70,21 @@ impl Error {
     pub fn was_sent(&self) -> bool {
         matches!(self, Self::Broken(_))
     }
+
+    /// The error and what caused it, for the log: the causes name the address, the refusal, the TLS alert.
+    #[must_use]
+    pub fn causes(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            let said = error.to_string();
+            // Some name their cause in their own words already.
+            if !text.ends_with(&said) {
+                text.push_str(": ");
+                text.push_str(&said);
+            }
+            cause = error.source();
+        }
+        text
+    }
 }

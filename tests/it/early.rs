@@ -38,6 +38,22 @@ async fn it_is_passed_on_while_the_client_still_sends() {
 }
 
 #[tokio::test]
+async fn what_was_not_read_of_a_body_is_never_read_as_the_next_request() {
+    for door in Door::ALL {
+        let (stage, token, location) = refusing(door).await;
+        stage.registry.says_early("PATCH", Answer::Reply(reply("400 Bad Request", &[], b"")));
+        let smuggled = "DELETE /v2/group/project/manifests/latest HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
+        let answer = stage.send(Ask::new("PATCH", &location).token(&token).body(smuggled.repeat(64))).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{door:?}");
+        let answer = stage.send(Ask::new("GET", "/v2/group/project/manifests/latest").token(&token)).await;
+        assert_eq!(answer.status, StatusCode::OK);
+        let seen = stage.registry.requests();
+        let patched = seen.iter().position(|request| request.method == "PATCH").unwrap();
+        assert_ne!(seen[patched].connection, seen.last().unwrap().connection, "{door:?}");
+    }
+}
+
+#[tokio::test]
 async fn ours_is_given_before_the_body_is_asked_for() {
     for door in Door::ALL {
         let stage = Stage::with(Setup { door, ..Setup::default() }).await;

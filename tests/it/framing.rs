@@ -5,7 +5,6 @@ use http::HeaderMap;
 
 use crate::support::client::{Ask, Door};
 use crate::support::gateway::Setup;
-use crate::support::soon;
 use crate::support::stage::{PUSH, REPOSITORY, Stage, uploads};
 use crate::support::wire::{Answer, Ending, reply};
 
@@ -161,7 +160,8 @@ async fn trailers_pass_in_both_directions() {
 
 #[tokio::test]
 async fn answers_about_parts_and_states_pass_as_they_are() {
-    let rows: [(&str, &[(&str, &str)], &[u8]); 6] = [
+    type Row = (&'static str, &'static [(&'static str, &'static str)], &'static [u8]);
+    let rows: [Row; 6] = [
         ("206 Partial Content", &[("Content-Range", "bytes 2-4/10"), ("ETag", "\"sha256:b\"")], b"cde"),
         ("304 Not Modified", &[("ETag", "\"sha256:b\"")], b""),
         ("416 Requested Range Not Satisfiable", &[("Content-Range", "bytes */10")], b"{\"errors\":[]}"),
@@ -176,7 +176,7 @@ async fn answers_about_parts_and_states_pass_as_they_are() {
             let ask = Ask::new("GET", "/v2/group/project/blobs/sha256:b").token(&token);
             let ask = ask.header("range", "bytes=2-4").header("if-none-match", "\"sha256:b\"");
             let answer = stage.send(ask).await;
-            assert_eq!(answer.status.as_str(), &status[..3], "{door:?}");
+            assert!(status.starts_with(answer.status.as_str()), "{door:?} {status}: {answer:?}");
             assert_eq!(&answer.body[..], body, "{door:?} {status}");
             for (name, value) in headers {
                 assert_eq!(answer.header(name), *value);
@@ -210,7 +210,7 @@ async fn many_megabytes_arrive_whole_in_both_directions() {
         assert_eq!(answer.status, 202);
         assert!(stage.registry.last().body == layer, "{door:?}");
         stage.registry.says("GET", Answer::Reply(reply("200 OK", &[], &layer)));
-        let answer = soon(stage.send(Ask::new("GET", "/v2/group/project/blobs/sha256:b").token(&token))).await;
+        let answer = stage.send(Ask::new("GET", "/v2/group/project/blobs/sha256:b").token(&token)).await;
         assert!(answer.body == layer && !answer.broken, "{door:?}");
     }
 }

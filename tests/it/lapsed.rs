@@ -28,9 +28,12 @@ async fn it_finishes_the_upload_it_opened() {
         stage.lapse();
 
         let location = stage.goes_on(&location, &token).await;
-        let answer = stage.send(Ask::new("PUT", &format!("{location}&digest=sha256:b")).token(&token)).await;
+        let put = Ask::new("PUT", &format!("{location}&digest=sha256:b")).token(&token).body(" and its end");
+        let answer = stage.send(put).await;
 
         assert_eq!(answer.status, StatusCode::CREATED, "{door:?}: {answer:?}");
+        let id = stage.registry.last().path().rsplit('/').next().unwrap().to_owned();
+        assert_eq!(stage.registry.uploaded(&id), b"layer and its end");
         let seen = stage.registry.requests();
         assert_eq!(seen.iter().map(|request| request.method.as_str()).collect::<Vec<_>>(), ["POST", "PATCH", "PUT"]);
         assert!(seen.iter().all(|request| Key::signing().signed(request.bearer())));

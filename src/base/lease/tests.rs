@@ -53,3 +53,36 @@ async fn an_empty_body_has_ended_before_it_is_read() {
     lease.ended().await;
     assert!(lease.reclaim().is_none());
 }
+
+/// A client that breaks off, and says nothing when it is asked again.
+struct Broken(bool);
+
+impl HttpBody for Broken {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Poll::Ready((!std::mem::replace(&mut self.0, true)).then(|| Err("reset".into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_failed_never_ends_well() {
+    let lease = Lease::new(Body::wrap(Broken(false)));
+    let mut loan = lease.lend();
+    assert!(loan.frame().await.unwrap().is_err());
+    assert!(!loan.is_end_stream());
+    assert!(loan.frame().await.unwrap().is_err());
+    assert_eq!(lease.progress(), Progress::Failed);
+}
+
+#[tokio::test]
+async fn a_loan_that_is_dropped_is_the_end_of_waiting() {
+    let lease = Lease::new(Body::wrap(Silent));
+    drop(lease.lend());
+    lease.ended().await;
+}

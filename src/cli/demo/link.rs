@@ -28,6 +28,8 @@ use crate::base::units::ByteSize;
 
 /// What is read of a spooled body at a time.
 const CHUNK: usize = 64 * 1024;
+/// How far a link that was kept waiting, by a busy machine for one, may catch up.
+const CREDIT: Duration = Duration::from_millis(250);
 /// Of an error's body.
 const LARGEST_ERROR: usize = 1 << 20;
 
@@ -132,12 +134,13 @@ impl Line {
         Ok(Spooled { file, left })
     }
 
-    /// Waits for as long as the link takes for so many bytes. All connections share it, and an idle link saves up nothing.
+    /// Waits for as long as the link takes for so many bytes. All connections share it.
     async fn pay(&self, bytes: usize) {
         let cost = Duration::from_secs_f64(f64::from(u32::try_from(bytes).unwrap_or(u32::MAX)) / self.rate);
+        let now = Instant::now();
         let paid = {
             let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-            *free = (*free).max(Instant::now()) + cost;
+            *free = (*free).max(now.checked_sub(CREDIT).unwrap_or(now)) + cost;
             *free
         };
         sleep_until(paid).await;

@@ -104,3 +104,30 @@ fn the_authority_of_http_2_becomes_the_host() {
     clean_request(&mut headers, &client, None);
     assert_eq!(headers["host"], "registry.example.com:8443");
 }
+
+#[test]
+fn cookies_in_crumbs_become_one_field() {
+    let headers = cleaned(&[("cookie", "a=1"), ("cookie", "b=2")], "192.0.2.7", &[]);
+    assert_eq!(headers.get_all("cookie").iter().collect::<Vec<_>>(), ["a=1; b=2"]);
+}
+
+#[test]
+fn names_with_an_underscore_pass_for_no_other() {
+    let headers = cleaned(&[("x_forwarded_for", "10.9.9.9"), ("x_real_ip", "10.9.9.9")], "192.0.2.7", &[]);
+    assert!(headers.keys().all(|name| !name.as_str().contains('_')), "{headers:?}");
+}
+
+#[test]
+fn a_chain_may_name_ports() {
+    let trusted = ["10.0.0.0/8".parse().unwrap()];
+    let headers = cleaned(&[("x-forwarded-for", "198.51.100.1:40321, [2001:db8::1]:443")], "10.0.0.1", &trusted);
+    assert_eq!(headers["x-real-ip"], "2001:db8::1");
+    let headers = cleaned(&[("x-forwarded-for", "198.51.100.1:40321, 10.0.0.2")], "10.0.0.1", &trusted);
+    assert_eq!(headers["x-real-ip"], "198.51.100.1");
+}
+
+#[test]
+fn a_host_has_no_user() {
+    let request = Request::builder().uri("/v2/").header("host", "evil@registry.example.com").body(()).unwrap();
+    assert_eq!(requested_host(&request), None);
+}

@@ -37,7 +37,7 @@ static SECRETS: LazyLock<Vec<String>> = LazyLock::new(|| {
     let inside = (0..3).map(|offset| {
         let encoded = STANDARD_NO_PAD.encode([&vec![0; offset], CANARY.as_bytes()].concat());
         // Only the characters that the canary alone decides.
-        encoded[(offset * 8).div_ceil(6)..(offset + CANARY.len()) * 8 / 6].to_owned()
+        encoded.get((offset * 8).div_ceil(6)..(offset + CANARY.len()) * 8 / 6).unwrap().to_owned()
     });
     inside.chain([CANARY, TOKEN, TICKET].map(str::to_owned)).collect()
 });

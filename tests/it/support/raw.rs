@@ -80,11 +80,4 @@ impl Raw {
         })
         .await
     }
-
-    /// Everything to the connection's end.
-    pub(crate) async fn rest(&mut self) -> Vec<u8> {
-        // A reset is an end as well.
-        soon(async { while self.stream.read_buf(&mut self.buffer).await.is_ok_and(|read| read > 0) {} }).await;
-        std::mem::take(&mut self.buffer)
-    }
 }

@@ -150,8 +150,8 @@ impl House {
             return reply("404 Not Found", &[], b"{\"errors\":[{\"code\":\"BLOB_UPLOAD_INVALID\"}]}");
         }
         let upload = uploads.get_mut(id).unwrap();
+        upload.bytes.extend_from_slice(&request.body);
         if request.method == "PATCH" {
-            upload.bytes.extend_from_slice(&request.body);
             upload.state = state();
         }
         let ended = match request.method.as_str() {
