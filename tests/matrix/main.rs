@@ -23,7 +23,7 @@ mod words;
 mod support;
 
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::rc::Rc;
 
@@ -112,24 +112,26 @@ fn start() -> Result<ExitCode> {
     ensure!(missing.is_empty(), "not installed: {}; tests/parts.sh installs them", missing.join(", "));
     // One thread, to its end: children are tied to the thread that started them.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    LocalSet::new().block_on(&runtime, run(&asked, combinations))
-}
-
-async fn run(asked: &Asked, combinations: Vec<Combination>) -> Result<ExitCode> {
-    let begun = Instant::now();
-    let recipe = if asked.full { Recipe::SLOW } else { Recipe::QUICK };
+    // Before the tasks, so that it goes after them: a run that fails leaves tasks, and those have daemons that use it.
     let dir = tempfile::Builder::new().prefix("tidegate-").tempdir()?;
     let dir = if asked.keep { Kept::Here(dir.keep()) } else { Kept::Not(dir) };
-    println!("matrix: {} cells, files in {}", combinations.len() * asked.clients().len(), dir.path().display());
-    let keys = Keys::make(&dir.path().join("keys"))?;
+    let tasks = LocalSet::new();
+    tasks.block_on(&runtime, run(&asked, combinations, dir.path()))
+}
+
+async fn run(asked: &Asked, combinations: Vec<Combination>, dir: &Path) -> Result<ExitCode> {
+    let begun = Instant::now();
+    let recipe = if asked.full { Recipe::SLOW } else { Recipe::QUICK };
+    println!("matrix: {} cells, files in {}", combinations.len() * asked.clients().len(), dir.display());
+    let keys = Keys::make(&dir.join("keys"))?;
     double::check(&keys).await.context("the double of the authority is not like GitLab")?;
     proof::check()?;
     let stage = Rc::new(Stage {
-        dir: dir.path().to_owned(),
+        dir: dir.to_owned(),
         tidegate: PathBuf::from(env!("CARGO_BIN_EXE_tidegate")),
         yard: Yard::lay_out()?,
         keys,
-        bench: Bench::set_up(&dir.path().join("b"), recipe.mib).await?,
+        bench: Bench::set_up(&dir.join("b"), recipe.mib).await?,
         recipe,
         clients: asked.clients(),
     });
@@ -166,7 +168,7 @@ enum Kept {
 }
 
 impl Kept {
-    fn path(&self) -> &std::path::Path {
+    fn path(&self) -> &Path {
         match self {
             Self::Not(dir) => dir.path(),
             Self::Here(path) => path,
