@@ -172,6 +172,9 @@ impl TokenService {
         if renewals.kills.is_killed(&[credential, grant], opened, now) {
             return Standing::Revoked(Revoked::Earlier);
         }
+        if !inner.credentials.is_at_hand(token, now) {
+            return Standing::NoCredential;
+        }
         if renewals.is_recent(last_verified, now) {
             return Standing::StillFresh;
         }
@@ -218,7 +221,8 @@ impl TokenService {
     ) -> Result<Exchanged, ExchangeError> {
         let inner = &self.inner;
         let token = inner.keyer.token(token);
-        let credential = inner.credentials.key(token, now).ok_or(ExchangeError::NoCredential)?;
+        let credential = inner.credentials.key(token, now).filter(|_| inner.credentials.is_at_hand(token, now));
+        let credential = credential.ok_or(ExchangeError::NoCredential)?;
         let key = inner.keyer.exchange(token, needed);
         if let Some(kept) = inner.renewals.exchanged.get(&key).await
             && inner.renewals.may_serve_again(&kept, now)

@@ -311,6 +311,27 @@ async fn a_closed_upload_takes_its_credential_along() {
 }
 
 #[tokio::test]
+async fn what_was_ended_stays_ended_when_its_upload_is_closed() {
+    let push = Push::new().await;
+    push.then(|_| refused(401, "UNAUTHORIZED", "no"));
+    assert_eq!(push.reverify().await, Standing::Revoked(Revoked::Credential));
+    push.service.closed(&project(), &upload("1"), push.now());
+    push.service.inner.credentials.sweep(push.now());
+    assert_eq!(push.reverify().await, Standing::Revoked(Revoked::Earlier));
+    assert!(push.service.is_killed(&push.token, &project(), NOW, push.now()));
+}
+
+#[tokio::test]
+async fn a_push_that_goes_on_with_another_token_of_its_credential_is_asked_about() {
+    let mut push = Push::new().await;
+    push.then_grant(claims());
+    push.token = push.obtain().await;
+    push.pass(361);
+    push.service.inner.credentials.sweep(push.now());
+    assert_eq!(push.reverify().await, Standing::Confirmed { at: push.now() });
+}
+
+#[tokio::test]
 async fn a_holder_without_a_name_is_compared_by_what_there_is() {
     let nameless = claims_but("sub", Value::Null);
     let push = Push::with(nameless.clone()).await;
