@@ -24,6 +24,7 @@ use crate::oci::token_api::TokenQuery;
 use crate::policy::PushSettings;
 use crate::telemetry::labels::{CacheResult, Limit};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::seldom::Seldom;
 use crate::token::verifier::Standing;
 use crate::upstream;
 
@@ -59,6 +60,7 @@ pub(super) struct Inner {
     pub(super) renewals: Renewals,
     announce_lifetime: bool,
     flights: Flights<Fetched>,
+    crowded: Seldom,
 }
 
 /// What a fetch brought; shared by all who waited for it.
@@ -106,6 +108,7 @@ impl TokenService {
             renewals: Renewals::new(push, &handle),
             announce_lifetime: tokens.announce_lifetime,
             flights: Flights::new(handle.clone()),
+            crowded: Seldom::new(),
             handle,
         });
         inner.handle.spawn(sweep(Arc::downgrade(&inner)));
@@ -258,7 +261,12 @@ impl Inner {
         let token = self.keyer.token(granted.token.expose());
         if self.credentials.keep(token, credential, &what, honoured, now).is_err() {
             self.metrics.limit_hit(Limit::Credentials);
-            tracing::warn!(authority = self.authority.name(), "the store of credentials is full: a push is not kept");
+            if self.crowded.due() {
+                tracing::warn!(
+                    authority = self.authority.name(),
+                    "the store of credentials is full: a push is not kept"
+                );
+            }
         }
     }
 
