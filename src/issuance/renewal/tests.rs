@@ -385,6 +385,33 @@ async fn an_exchange_asks_for_exactly_what_is_needed_and_is_kept_while_the_margi
 }
 
 #[tokio::test]
+async fn a_kept_exchange_is_served_to_its_last_seconds_while_the_authority_cannot_be_asked() {
+    let push = Push::new().await;
+    push.then_grant(claims());
+    let first = push.exchange(&push_access()).await.unwrap();
+    push.then(|_| answer(502, &[], "<html>"));
+
+    push.pass(294);
+    assert_eq!(push.exchange(&push_access()).await.unwrap().token, first.token);
+    assert_eq!(push.server.asked(), 3, "it was not asked");
+
+    push.pass(1);
+    assert_eq!(push.exchange(&push_access()).await.unwrap_err(), ExchangeError::Unreachable);
+}
+
+#[tokio::test]
+async fn a_kept_exchange_of_a_refused_credential_is_not_served_when_the_authority_falls_silent() {
+    let push = Push::new().await;
+    push.then_grant(claims());
+    push.exchange(&push_access()).await.unwrap();
+    push.pass(200);
+    push.then(|_| refused(401, "UNAUTHORIZED", "no"));
+    assert_eq!(push.reverify().await, Standing::Revoked(Revoked::Credential));
+    push.then(|_| answer(502, &[], "<html>"));
+    assert_eq!(push.exchange(&push_access()).await.unwrap_err(), ExchangeError::Unreachable);
+}
+
+#[tokio::test]
 async fn several_needs_are_several_scopes_and_a_key_of_their_own() {
     let push = Push::new().await;
     let from = json!({"type": "repository", "name": "g/from", "actions": ["pull"]});
