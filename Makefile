@@ -40,7 +40,7 @@ lint: ## fmt, clippy, doc; deny where cargo-deny is installed
 
 .PHONY: deny
 deny: ## check crates, licenses and sources; builds cargo-deny if it is missing (5 to 10 minutes)
-	@command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
+	@command -v cargo-deny >/dev/null || $(CARGO) install --locked --version '^0.20' cargo-deny
 	$(CARGO) deny check bans licenses sources
 
 .PHONY: build

@@ -18,8 +18,10 @@ use tokio::time::Instant;
 use super::answer::{Answer, Refusal, Unreachable};
 use crate::base::body::{Body, CollectError};
 use crate::oci::error::{self, ErrorCode};
+use crate::oci::token_api::TokenQuery;
 use crate::telemetry::labels::Limit;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::seldom::Seldom;
 use crate::token::verifier::Verifier;
 use crate::upstream;
 use crate::upstream::client::{self, Client};
@@ -97,6 +99,13 @@ pub struct Gitlab {
     client: Client,
     requests: Semaphore,
     metrics: Arc<Metrics>,
+    warnings: Warnings,
+}
+
+#[derive(Debug, Default)]
+struct Warnings {
+    unreachable: Seldom,
+    opaque: Seldom,
 }
 
 impl Gitlab {
@@ -122,6 +131,7 @@ impl Gitlab {
             client,
             requests: Semaphore::new(MAX_REQUESTS),
             metrics,
+            warnings: Warnings::default(),
         })
     }
 
@@ -152,19 +162,30 @@ impl Gitlab {
         };
         self.metrics.token_fetch(&self.name, started.elapsed());
         match &answer {
-            Answer::Unreachable { why, .. } => {
+            Answer::Unreachable { why, .. } if self.warnings.unreachable.due() => {
                 tracing::warn!(authority = &*self.name, reason = %why, "the authority cannot be asked");
             }
-            Answer::Opaque { why, .. } => {
+            // A token for another service (GitLab's dependency proxy has its own) is none of ours, and no mistake.
+            Answer::Opaque { why, .. } if self.is_ours(question) && self.warnings.opaque.due() => {
                 tracing::warn!(
                     authority = &*self.name,
                     reason = %why,
                     "the authority's token cannot be verified: check `trusted`, `issuer` and `service`"
                 );
             }
-            Answer::Granted(_) | Answer::Denied(_) | Answer::Passed(_) | Answer::Throttled { .. } => {}
+            Answer::Unreachable { .. }
+            | Answer::Opaque { .. }
+            | Answer::Granted(_)
+            | Answer::Denied(_)
+            | Answer::Passed(_)
+            | Answer::Throttled { .. } => {}
         }
         answer
+    }
+
+    /// Whether it asks for a token that ought to verify here.
+    fn is_ours(&self, question: &Question) -> bool {
+        TokenQuery::parse(question.query.as_deref()).service.as_ref() == Some(&self.verifier.service)
     }
 
     async fn exchange(&self, question: &Question) -> Answer {

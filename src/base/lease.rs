@@ -78,22 +78,25 @@ impl Lease {
         self.0.lock().progress
     }
 
-    /// Waits until nothing more of the body will be read: it has ended or failed, or its reader was dropped.
+    /// Waits until nothing more of the body will be read: it has ended or failed, or its reader was dropped. Returns
+    /// which loan that was; the body may be lent again.
     ///
     /// # Cancel safety
     /// May be dropped and called again.
-    pub async fn ended(&self) {
+    pub async fn ended(&self) -> u64 {
         loop {
             let notified = self.0.ended.notified();
-            let (progress, dropped) = {
-                let state = self.0.lock();
-                (state.progress, state.dropped)
-            };
-            if dropped || matches!(progress, Progress::Ended | Progress::Failed) {
-                return;
+            if let Some(loan) = self.0.lock().over() {
+                return loan;
             }
             notified.await;
         }
+    }
+
+    /// Whether `loan` was the last one, and nothing more will be read of it.
+    #[must_use]
+    pub fn is_over(&self, loan: u64) -> bool {
+        self.0.lock().over() == Some(loan)
     }
 
     /// Takes back what was not read; the loan fails. `None` when all was read or reading failed.
@@ -109,6 +112,13 @@ impl Lease {
             Progress::Untouched | Progress::Started => body,
             Progress::Ended | Progress::Failed => None,
         }
+    }
+}
+
+impl State {
+    fn over(&self) -> Option<u64> {
+        let over = self.dropped || matches!(self.progress, Progress::Ended | Progress::Failed);
+        over.then_some(self.loan)
     }
 }
 

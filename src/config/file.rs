@@ -202,7 +202,7 @@ section! {
 section! {
     /// What upload sessions are sealed with, so that any replica knows them.
     struct Tickets {
-        /// Files of 32 random bytes in base64, readable by their owner alone (`openssl rand -base64 32`). The first seals, all open. Left out: made at start, and a push survives neither a restart nor a second replica.
+        /// Files of 32 random bytes in base64, readable by their owner alone (`tidegate keys ticket`). The first seals, all open. Left out: made at start, and a push survives neither a restart nor a second replica.
         keys: Option<At<Vec<At<PathBuf>>>> = advised("[\"tickets.key\", \"tickets.previous.key\"]"),
     }
 }

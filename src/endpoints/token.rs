@@ -31,6 +31,7 @@ use crate::oci::token_api::{TokenForm, TokenQuery};
 use crate::policy::Renew;
 use crate::telemetry::labels::{DeniedReason, TokenResult};
 use crate::telemetry::outcome::{Record, Side};
+use crate::telemetry::seldom::Seldom;
 
 mod explain;
 
@@ -45,6 +46,7 @@ const COME_AGAIN: HeaderValue = HeaderValue::from_static("5");
 pub struct TokenEndpoint {
     service: Arc<TokenService>,
     renew: Renew,
+    robbed: Arc<Seldom>,
 }
 
 /// Why a request is not put to the authority.
@@ -71,7 +73,7 @@ impl TokenEndpoint {
     /// The endpoint of a site that renews pushes in this way.
     #[must_use]
     pub fn new(service: Arc<TokenService>, renew: Renew) -> Self {
-        Self { service, renew }
+        Self { service, renew, robbed: Arc::default() }
     }
 
     /// Answers a token request. Every answer says `Cache-Control: no-store`.
@@ -107,11 +109,13 @@ impl TokenEndpoint {
         let robbed = is_robbed(&question);
         if robbed {
             record.metrics().authorization_missing();
-            tracing::warn!(
-                peer = %hop,
-                client = %question.asker.address,
-                "a token request names an account and carries no Authorization: a hop in front may have removed it"
-            );
+            if self.robbed.due() {
+                tracing::warn!(
+                    peer = %hop,
+                    client = %question.asker.address,
+                    "a token request names an account and carries no Authorization: a hop in front may have removed it"
+                );
+            }
         }
         match self.service.issue(TokenRequest { question, renew: self.renew, variant }).await {
             Issued::Token(token) => {

@@ -4,12 +4,17 @@
 //! ```text
 //! keep(token) ──▶ entry ── until the token is not honoured any more
 //!                   ▲
-//! opened(upload) ───┘      …and no upload opened with it is open: closed(upload), or its hard end
+//! opened(upload) ───┘      …and no upload of its credential is open: closed(upload), or its hard end
+//!                          then the credential is wiped, and which one it was is known to the last hard end
 //! ```
+//!
+//! An upload keeps every token of its credential that it may be continued with, not only the one that opened it:
+//! clients fetch another in between. What outlives the credential is its keyed hash alone, so that an extension that
+//! was ended stays ended.
 //!
 //! Bounded in bytes: full, it refuses new entries, and such a push is extended for `push.max_unverified` only.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -73,6 +78,8 @@ pub struct Credentials {
 struct State {
     entries: HashMap<Key, Entry>,
     uploads: HashMap<Key, Upload>,
+    /// By credential; one without tokens and open uploads is not there.
+    owners: HashMap<Key, Owner>,
     bytes: usize,
     swept: Timestamp,
 }
@@ -80,18 +87,29 @@ struct State {
 #[derive(Debug)]
 struct Entry {
     credential: Key,
-    /// Nonce, ciphertext and tag.
-    sealed: Box<[u8]>,
+    /// Nonce, ciphertext and tag; none: wiped.
+    sealed: Option<Box<[u8]>>,
     /// When the token is not honoured any more.
     honoured: Timestamp,
-    /// How many uploads opened with it are open, and the last moment any of them may be.
-    open: usize,
-    open_until: Timestamp,
+    /// Once wiped: until when it is known whose the token was.
+    known: Timestamp,
+}
+
+/// What depends on one credential.
+#[derive(Debug, Default)]
+struct Owner {
+    /// The tokens it is kept for; not those it was wiped for.
+    tokens: BTreeSet<Key>,
+    /// Its open uploads by when they were opened, with their hard ends.
+    open: BTreeMap<(Timestamp, Key), Timestamp>,
+    /// The last hard end of all its uploads, open or not.
+    last: Timestamp,
 }
 
 #[derive(Debug)]
 struct Upload {
-    token: Key,
+    credential: Key,
+    opened: Timestamp,
     hard_end: Timestamp,
 }
 
@@ -123,9 +141,10 @@ impl Credentials {
         let weight = sealed.len() + OVERHEAD;
         let mut state = self.lock();
         state.make_room(weight, self.limit, now)?;
-        let (open, open_until) = state.forget(token).map_or((0, Timestamp(0)), |old| (old.open, old.open_until));
+        let known = state.forget(token).map_or(Timestamp(0), |old| old.known);
         state.bytes += weight;
-        state.entries.insert(token, Entry { credential, sealed, honoured, open, open_until });
+        state.owners.entry(credential).or_default().tokens.insert(token);
+        state.entries.insert(token, Entry { credential, sealed: Some(sealed), honoured, known });
         Ok(())
     }
 
@@ -134,34 +153,47 @@ impl Credentials {
     pub fn find(&self, token: Key, now: Timestamp) -> Option<Found> {
         let (key, sealed) = {
             let state = self.lock();
-            let entry = state.entries.get(&token).filter(|entry| entry.is_needed(now))?;
-            (entry.credential, entry.sealed.clone())
+            let entry = state.entries.get(&token).filter(|entry| state.is_needed(entry, now))?;
+            (entry.credential, entry.sealed.clone()?)
         };
         Some(Found { key, credential: self.open(token, &sealed)? })
     }
 
-    /// What the credential that obtained `token` is known by, without opening it.
+    /// What the credential that obtained `token` is known by. Known also after it was wiped, to the hard end of its
+    /// last upload: what is on the kill list must be found there.
     #[must_use]
     pub fn key(&self, token: Key, now: Timestamp) -> Option<Key> {
-        self.lock().entries.get(&token).filter(|entry| entry.is_needed(now)).map(|entry| entry.credential)
+        let state = self.lock();
+        state.entries.get(&token).filter(|entry| state.is_known(entry, now)).map(|entry| entry.credential)
     }
 
-    /// `upload` was opened with `token`: its credential stays until the upload is closed or past its hard end. The
-    /// first token to say so counts; where no credential is at hand there is nothing to keep.
+    /// Whether the credential that obtained `token` can still be asked with, without opening it.
+    #[must_use]
+    pub fn is_at_hand(&self, token: Key, now: Timestamp) -> bool {
+        let state = self.lock();
+        state.entries.get(&token).is_some_and(|entry| state.is_needed(entry, now))
+    }
+
+    /// `upload` was opened with `token`: what its credential obtained stays until the upload is closed or past its
+    /// hard end. The first to say so counts; where no credential is at hand there is nothing to keep.
     ///
     /// # Errors
     /// [`Full`]
     pub fn opened(&self, upload: Key, token: Key, hard_end: Timestamp, now: Timestamp) -> Result<(), Full> {
         let mut state = self.lock();
-        if state.uploads.contains_key(&upload) || !state.entries.contains_key(&token) {
+        let at_hand = state.entries.get(&token).is_some_and(|entry| entry.sealed.is_some());
+        if state.uploads.contains_key(&upload) || !at_hand {
             return Ok(());
         }
         state.make_room(OVERHEAD, self.limit, now)?;
-        let Some(entry) = state.entries.get_mut(&token) else { return Ok(()) };
-        entry.open += 1;
-        entry.open_until = entry.open_until.max(hard_end);
+        let Some(&Entry { credential, honoured, .. }) = state.entries.get(&token) else { return Ok(()) };
+        // The registry may have taken its time to open it; it was asked while the token was honoured.
+        let opened = now.min(honoured);
+        let owner = state.owners.entry(credential).or_default();
+        owner.open.insert((opened, upload), hard_end);
+        owner.last = owner.last.max(hard_end);
         state.bytes += OVERHEAD;
-        state.uploads.insert(upload, Upload { token, hard_end });
+        state.uploads.insert(upload, Upload { credential, opened, hard_end });
         Ok(())
     }
 
@@ -205,12 +237,35 @@ fn aad(token: Key) -> Aad<Vec<u8>> {
 }
 
 impl Entry {
-    fn is_needed(&self, now: Timestamp) -> bool {
-        now <= self.honoured || (self.open > 0 && now <= self.open_until)
+    fn weight(&self) -> usize {
+        self.sealed.as_ref().map_or(0, |sealed| sealed.len()) + OVERHEAD
+    }
+}
+
+impl Owner {
+    /// Whether an upload is open that a token honoured until `honoured` may be sent with: not one opened later.
+    fn depends(&self, honoured: Timestamp, now: Timestamp) -> bool {
+        self.open.iter().take_while(|((opened, _), _)| *opened <= honoured).any(|(_, hard_end)| now <= *hard_end)
     }
 }
 
 impl State {
+    /// Whether its credential is there and something depends on it.
+    fn is_needed(&self, entry: &Entry, now: Timestamp) -> bool {
+        let depends = || self.owners.get(&entry.credential).is_some_and(|owner| owner.depends(entry.honoured, now));
+        entry.sealed.is_some() && (now <= entry.honoured || depends())
+    }
+
+    /// Whether an upload of its credential may still come back.
+    fn is_known(&self, entry: &Entry, now: Timestamp) -> bool {
+        now <= self.known_until(entry) || self.is_needed(entry, now)
+    }
+
+    fn known_until(&self, entry: &Entry) -> Timestamp {
+        let owner = self.owners.get(&entry.credential).filter(|_| entry.sealed.is_some());
+        entry.known.max(owner.map_or(Timestamp(0), |owner| owner.last))
+    }
+
     /// Sweeps when there is no room, at most once a second: a full store must stay cheap to refuse with.
     fn make_room(&mut self, weight: usize, limit: usize, now: Timestamp) -> Result<(), Full> {
         if self.bytes.saturating_add(weight) > limit && now != self.swept {
@@ -227,26 +282,52 @@ impl State {
             self.close(upload, now);
         }
         let idle: Vec<Key> =
-            self.entries.iter().filter(|(_, entry)| !entry.is_needed(now)).map(|(key, _)| *key).collect();
+            self.entries.iter().filter(|(_, entry)| !self.is_needed(entry, now)).map(|(key, _)| *key).collect();
         for token in idle {
-            self.forget(token);
+            self.let_go(token, now);
         }
     }
 
     fn close(&mut self, upload: Key, now: Timestamp) {
-        let Some(Upload { token, .. }) = self.uploads.remove(&upload) else { return };
+        let Some(Upload { credential, opened, .. }) = self.uploads.remove(&upload) else { return };
         self.bytes = self.bytes.saturating_sub(OVERHEAD);
-        let Some(entry) = self.entries.get_mut(&token) else { return };
-        entry.open = entry.open.saturating_sub(1);
-        if !entry.is_needed(now) {
-            self.forget(token);
+        let Some(owner) = self.owners.get_mut(&credential) else { return };
+        owner.open.remove(&(opened, upload));
+        let tokens: Vec<Key> = owner.tokens.iter().copied().collect();
+        for token in tokens {
+            if self.entries.get(&token).is_some_and(|entry| !self.is_needed(entry, now)) {
+                self.let_go(token, now);
+            }
+        }
+        self.tidy(credential);
+    }
+
+    /// Wipes a credential that nothing depends on; whose the token was stays for as long as it is to be known.
+    fn let_go(&mut self, token: Key, now: Timestamp) {
+        let known = self.entries.get(&token).map_or(Timestamp(0), |entry| self.known_until(entry));
+        let Some(entry) = self.forget(token) else { return };
+        if now <= known {
+            let entry = Entry { sealed: None, known, ..entry };
+            self.bytes += entry.weight();
+            self.entries.insert(token, entry);
         }
     }
 
     fn forget(&mut self, token: Key) -> Option<Entry> {
         let entry = self.entries.remove(&token)?;
-        self.bytes = self.bytes.saturating_sub(entry.sealed.len() + OVERHEAD);
+        self.bytes = self.bytes.saturating_sub(entry.weight());
+        if let Some(owner) = self.owners.get_mut(&entry.credential) {
+            owner.tokens.remove(&token);
+        }
+        self.tidy(entry.credential);
         Some(entry)
+    }
+
+    /// Forgets an owner that has nothing.
+    fn tidy(&mut self, credential: Key) {
+        if self.owners.get(&credential).is_some_and(|owner| owner.tokens.is_empty() && owner.open.is_empty()) {
+            self.owners.remove(&credential);
+        }
     }
 }
 

@@ -69,6 +69,16 @@ impl Keyer {
         parts.finish()
     }
 
+    /// The key of a credential at one address, whatever is asked with it: what a 401 is about.
+    #[must_use]
+    pub fn refused(&self, authority: &str, authorization: &[u8], client: IpAddr) -> Key {
+        let mut parts = Parts::new(&self.0, Purpose::Refused);
+        parts.bytes(authority.as_bytes());
+        parts.bytes(authorization);
+        parts.address(client);
+        parts.finish()
+    }
+
     /// The key of a credential, whatever is asked with it and from wherever; none: anonymous.
     #[must_use]
     pub fn credential(&self, authority: &str, authorization: Option<&[u8]>) -> Key {
@@ -134,6 +144,7 @@ enum Purpose {
     Upload = 4,
     Grant = 5,
     Exchange = 6,
+    Refused = 7,
 }
 
 struct Parts(hmac::Context);

@@ -27,6 +27,9 @@ use crate::token::verifier::Lapsed;
 
 mod ask;
 
+/// What a kept token must have left to be used once more while the authority cannot be asked: the way to the registry.
+const LAST_USE: Duration = Duration::from_secs(5);
+
 /// Verifications and exchanged tokens that are remembered; more are asked for again.
 const REMEMBERED: u64 = 65_536;
 
@@ -172,6 +175,9 @@ impl TokenService {
         if renewals.kills.is_killed(&[credential, grant], opened, now) {
             return Standing::Revoked(Revoked::Earlier);
         }
+        if !inner.credentials.is_at_hand(token, now) {
+            return Standing::NoCredential;
+        }
         if renewals.is_recent(last_verified, now) {
             return Standing::StillFresh;
         }
@@ -218,16 +224,22 @@ impl TokenService {
     ) -> Result<Exchanged, ExchangeError> {
         let inner = &self.inner;
         let token = inner.keyer.token(token);
-        let credential = inner.credentials.key(token, now).ok_or(ExchangeError::NoCredential)?;
+        let credential = inner.credentials.key(token, now).filter(|_| inner.credentials.is_at_hand(token, now));
+        let credential = credential.ok_or(ExchangeError::NoCredential)?;
         let key = inner.keyer.exchange(token, needed);
-        if let Some(kept) = inner.renewals.exchanged.get(&key).await
-            && inner.renewals.may_serve_again(&kept, now)
-        {
-            return Ok(kept.exchanged);
+        let kept = inner.renewals.exchanged.get(&key).await;
+        if let Some(kept) = kept.as_ref().filter(|kept| inner.renewals.may_serve_again(kept, now)) {
+            return Ok(kept.exchanged.clone());
         }
         let (holder, needed) = (Holder::of(old, identity), needed.to_vec());
         let ask = || Arc::clone(inner).obtain(token, credential, key, holder, needed);
-        inner.renewals.exchanging.join(key, ask).await.0.unwrap_or(Err(ExchangeError::Unreachable))
+        let answer = inner.renewals.exchanging.join(key, ask).await.0.unwrap_or(Err(ExchangeError::Unreachable));
+        match (answer, kept) {
+            (Err(ExchangeError::Unreachable), Some(kept)) if inner.renewals.still_lives(&kept, inner.clock.now()) => {
+                Ok(kept.exchanged)
+            }
+            (answer, _) => answer,
+        }
     }
 
     /// An upload was opened with `token`: its credential stays at hand until the upload is closed.
@@ -275,6 +287,13 @@ impl Holder {
     }
 }
 
+impl Kept {
+    /// What is left of its life, by the less generous of the two clocks.
+    fn left(&self, now: Timestamp) -> Duration {
+        self.exchanged.expires.until(now).min(self.life.saturating_sub(self.since.elapsed()))
+    }
+}
+
 impl Renewals {
     pub(super) fn new(push: &PushSettings, handle: &Handle) -> Self {
         Self {
@@ -301,9 +320,17 @@ impl Renewals {
     /// With the margin left (half its life where that is less: some authorities' tokens live shorter than the margin)
     /// and its credential not refused since.
     fn may_serve_again(&self, kept: &Kept, now: Timestamp) -> bool {
-        let left = kept.exchanged.expires.until(now).min(kept.life.saturating_sub(kept.since.elapsed()));
-        let refused = self.kills.moment(kept.credential).is_some_and(|moment| moment >= kept.exchanged.issued);
-        left >= self.margin.min(kept.life / 2) && !left.is_zero() && !refused
+        let left = kept.left(now);
+        left >= self.margin.min(kept.life / 2) && !left.is_zero() && !self.was_refused(kept)
+    }
+
+    /// Better than nothing while the authority cannot be asked.
+    fn still_lives(&self, kept: &Kept, now: Timestamp) -> bool {
+        kept.left(now) > LAST_USE && !self.was_refused(kept)
+    }
+
+    fn was_refused(&self, kept: &Kept) -> bool {
+        self.kills.moment(kept.credential).is_some_and(|moment| moment >= kept.exchanged.issued)
     }
 }
 

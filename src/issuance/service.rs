@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
@@ -24,6 +24,7 @@ use crate::oci::token_api::TokenQuery;
 use crate::policy::PushSettings;
 use crate::telemetry::labels::{CacheResult, Limit};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::seldom::Seldom;
 use crate::token::verifier::Standing;
 use crate::upstream;
 
@@ -59,6 +60,7 @@ pub(super) struct Inner {
     pub(super) renewals: Renewals,
     announce_lifetime: bool,
     flights: Flights<Fetched>,
+    crowded: Seldom,
 }
 
 /// What a fetch brought; shared by all who waited for it.
@@ -106,6 +108,7 @@ impl TokenService {
             renewals: Renewals::new(push, &handle),
             announce_lifetime: tokens.announce_lifetime,
             flights: Flights::new(handle.clone()),
+            crowded: Seldom::new(),
             handle,
         });
         inner.handle.spawn(sweep(Arc::downgrade(&inner)));
@@ -132,7 +135,7 @@ impl TokenService {
             return inner.answer(fetched, None, None, &request).await;
         }
         let key = inner.key(&request.question, &query);
-        if let Some(remembered) = inner.recall(key).await {
+        if let Some(remembered) = inner.recall(key, &request.question).await {
             let cache = match &remembered {
                 Remembered::Token(_) => CacheResult::Hit,
                 Remembered::Denial(_) => CacheResult::Negative,
@@ -164,13 +167,24 @@ impl Inner {
         })
     }
 
-    /// What the cache has to hand out: a token with enough life, or a denial that still counts.
-    async fn recall(&self, key: Key) -> Option<Remembered> {
+    /// Where it is remembered that the credential itself was refused; an anonymous request has none.
+    fn refused(&self, question: &Question) -> Option<Key> {
+        let authorization = question.authorization.as_ref()?;
+        Some(self.keyer.refused(self.authority.name(), authorization.as_bytes(), question.asker.address))
+    }
+
+    /// What the cache has to hand out: a token with enough life, or a denial that still counts, of this request or of
+    /// its credential whatever it is for.
+    async fn recall(&self, key: Key, question: &Question) -> Option<Remembered> {
         let now = self.clock.now();
-        self.cache.get(key, now).await.filter(|remembered| match remembered {
+        let found = self.cache.get(key, now).await.filter(|remembered| match remembered {
             Remembered::Token(held) => self.is_lively(held, now),
             Remembered::Denial(_) => true,
-        })
+        });
+        match (found, self.refused(question)) {
+            (None, Some(refused)) => self.cache.get(refused, now).await,
+            (found, _) => found,
+        }
     }
 
     /// Whether the rest of its life covers what the client will assume, and the margin.
@@ -186,7 +200,7 @@ impl Inner {
     /// Asks the authority and remembers what it said. Runs as a task of its own.
     async fn fetch(self: Arc<Self>, question: Question, query: TokenQuery, key: Option<Key>) -> Fetched {
         if let Some(key) = key
-            && let Some(remembered) = self.recall(key).await
+            && let Some(remembered) = self.recall(key, &question).await
         {
             // Somebody else's fetch ended between this request's look into the cache and its take-off.
             return remembered.into();
@@ -208,8 +222,12 @@ impl Inner {
             Answer::Opaque { body, .. } => Fetched::Opaque(body),
             Answer::Denied(refusal) => {
                 let refusal = Arc::new(refusal);
-                if refusal.status == http::StatusCode::UNAUTHORIZED && question.authorization.is_some() {
+                if refusal.status == StatusCode::UNAUTHORIZED
+                    && let Some(refused) = self.refused(&question)
+                {
                     self.cache.forget(credential).await;
+                    // A job with a dead credential asks for twenty images, and authorities ban by the count of 401s.
+                    self.cache.deny(refused, Arc::clone(&refusal), self.clock.now()).await;
                 }
                 if let Some(key) = key {
                     self.cache.deny(key, Arc::clone(&refusal), self.clock.now()).await;
@@ -243,7 +261,12 @@ impl Inner {
         let token = self.keyer.token(granted.token.expose());
         if self.credentials.keep(token, credential, &what, honoured, now).is_err() {
             self.metrics.limit_hit(Limit::Credentials);
-            tracing::warn!(authority = self.authority.name(), "the store of credentials is full: a push is not kept");
+            if self.crowded.due() {
+                tracing::warn!(
+                    authority = self.authority.name(),
+                    "the store of credentials is full: a push is not kept"
+                );
+            }
         }
     }
 

@@ -101,8 +101,6 @@ labels! {
         Revoked = "revoked",
         /// The authority cannot be asked and the settings say to stop.
         AuthorityDown = "authority_down",
-        /// The kill list is full: no extension can be trusted.
-        KillListFull = "kill_list_full",
         /// The authority refused the credential itself.
         Credential = "credential",
     }
@@ -181,8 +179,6 @@ labels! {
         HeaderBytes = "header_bytes",
         /// `limits.headers`
         Headers = "headers",
-        /// `limits.h2_streams`
-        H2Streams = "h2_streams",
         /// `limits.drain_bytes`
         DrainBytes = "drain_bytes",
         /// `limits.min_rate`
@@ -193,8 +189,6 @@ labels! {
         RequestHead = "request_head",
         /// `timeouts.idle`
         Idle = "idle",
-        /// `timeouts.connect`
-        Connect = "connect",
         /// `timeouts.response`
         Response = "response",
         /// `timeouts.authority`
@@ -203,8 +197,6 @@ labels! {
         DrainTime = "drain_time",
         /// `drain.timeout`
         Leaving = "leaving",
-        /// `max_requests` of an origin.
-        OriginRequests = "origin_requests",
         /// `tokens.cache`
         TokenCache = "token_cache",
         /// Requests to the authority under way.

@@ -5,6 +5,7 @@
 //! labels   the closed sets that metrics are labelled with
 //! metrics  Metrics: every family, one method for each happening
 //! outcome  Outcome ─ Record ─ Ending ─▶ one access line and one set of metrics per request
+//! seldom   Seldom: a warning that anybody can bring about, once a minute
 //! ```
 //!
 //! It must never hold a token, a credential, a ticket or a `_state`, never label a metric with what a client chose,

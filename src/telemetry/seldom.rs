@@ -1,48 +1,47 @@
-//! A warning that is due again only after a while: what a stranger can cause must not fill a log.
+//! Warnings that anybody can bring about: said once a minute, not once a request.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use tokio::time::{Duration, Instant};
+use tokio::time::Instant;
 
-/// At most one warning in this time.
-const PAUSE: Duration = Duration::from_secs(60);
+/// How long it stays quiet after it was said.
+pub const QUIET: Duration = Duration::from_secs(60);
 
-/// When one kind of warning was given last.
+/// Whether it is time to say something again. One value for each thing there is to say; takes no lock.
 #[derive(Debug)]
 pub struct Seldom {
     since: Instant,
-    /// Milliseconds after `since` at which the next is due.
-    next: AtomicU64,
+    /// From when on it is due, in milliseconds after `since`.
+    due: AtomicU64,
+}
+
+impl Seldom {
+    /// Due at once.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { since: Instant::now(), due: AtomicU64::new(0) }
+    }
+
+    /// True at most once a [`QUIET`], for one of all who ask; who is told so says it.
+    #[must_use]
+    pub fn due(&self) -> bool {
+        let now = millis(self.since.elapsed());
+        let due = self.due.load(Ordering::Relaxed);
+        let next = now.saturating_add(millis(QUIET));
+        now >= due && self.due.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
 }
 
 impl Default for Seldom {
     fn default() -> Self {
-        Self { since: Instant::now(), next: AtomicU64::new(0) }
+        Self::new()
     }
 }
 
-impl Seldom {
-    /// True at most once a minute, for one of all who ask at the same time.
-    pub fn due(&self) -> bool {
-        let now = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let next = self.next.load(Ordering::Relaxed);
-        let pause = u64::try_from(PAUSE.as_millis()).unwrap_or(u64::MAX);
-        now >= next
-            && self.next.compare_exchange(next, now.saturating_add(pause), Ordering::Relaxed, Ordering::Relaxed).is_ok()
-    }
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn one_of_many_is_due_until_a_minute_is_over() {
-        let seldom = Seldom::default();
-        assert!(seldom.due());
-        assert!(!seldom.due());
-        tokio::time::advance(PAUSE).await;
-        assert!(seldom.due());
-        assert!(!seldom.due());
-    }
-}
+mod tests;

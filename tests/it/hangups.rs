@@ -2,10 +2,12 @@
 
 use bytes::Bytes;
 use http::StatusCode;
+use tidegate::base::clock::Clock;
 
 use crate::support::client::{Ask, Door};
 use crate::support::gateway::Setup;
-use crate::support::stage::{PUSH, REPOSITORY, Stage, uploads};
+use crate::support::registry::Registry;
+use crate::support::stage::{PUSH, REPOSITORY, START, Stage, uploads};
 use crate::support::wire::{Answer, Ending};
 
 async fn at(door: Door) -> (Stage, String) {
@@ -136,6 +138,19 @@ async fn with_one_origin_gone_the_other_takes_what_was_not_sent() {
         assert_eq!(stage.send(ask).await.status, StatusCode::CREATED);
         assert_eq!(stage.registry.last().body, b"{}");
     }
+}
+
+#[tokio::test]
+async fn what_may_have_been_sent_is_not_sent_to_another_origin() {
+    let second = Registry::start(Clock::manual(START)).await;
+    let stage = Stage::with(Setup { origins: vec![second.wire.address], ..Setup::default() }).await;
+    let token = stage.token("ada", PUSH).await;
+    for registry in [&stage.registry, &second] {
+        registry.says("PUT", Answer::Last(Vec::new()));
+    }
+    let ask = Ask::new("PUT", "/v2/group/project/manifests/latest").token(&token);
+    assert_eq!(stage.send(ask).await.status, StatusCode::BAD_GATEWAY);
+    assert_eq!(stage.registry.requests().len() + second.requests().len(), 1);
 }
 
 #[tokio::test]

@@ -31,17 +31,11 @@ async fn every_step_has_a_location_of_that_kind() {
     let stage = Stage::new().await;
     let token = stage.token("ada", PUSH).await;
     let location = stage.open(&token).await;
-    for method in ["PATCH", "GET", "HEAD"] {
+    for method in ["GET", "HEAD", "PATCH"] {
         let answer = stage.send(Ask::new(method, &location).token(&token)).await;
         let next = answer.header("location");
-        assert!(
-            next.starts_with("/v2/group/project/blobs/uploads/") && next.contains("&_tidegate="),
-            "{method} {next}"
-        );
-        if method == "PATCH" {
-            stage.goes_on(next, &token).await;
-            return;
-        }
+        assert!(next.starts_with("/v2/group/project/blobs/uploads/"), "{method} {next}");
+        assert!(next.contains("&_tidegate="), "{method} {next}");
     }
 }
 

@@ -85,11 +85,12 @@ async fn a_site_with_a_registry_alone_has_nothing_beside_it() {
 
 #[tokio::test]
 async fn everything_passes_to_the_web_host_as_it_is() {
-    for door in Door::ALL {
+    for door in [Door::Plain, Door::Tls1] {
         let (stage, web) = with_web(door).await;
         let ask = Ask::new("POST", "/group/project.git/git-receive-pack?a=%2f&&b")
             .host("gitlab.test")
             .header("authorization", stage.authority.basic("ada"))
+            .header("connection", "authorization, content-length, host, x-forwarded-for")
             .header("private-token", "CANARY")
             .header("cookie", "_gitlab_session=CANARY")
             .header("x-forwarded-for", "198.51.100.1")

@@ -30,15 +30,17 @@ async fn the_hard_end_stays_where_it_was_however_often_a_ticket_is_sealed_anew()
 }
 
 #[tokio::test]
-async fn a_fresh_token_near_the_hard_end_moves_it_no_further() {
-    let stage = Stage::with(short_session()).await;
-    let location = stage.open(&stage.token("ada", PUSH).await).await;
-    stage.advance(1_700);
-    let fresh = stage.token("ada", PUSH).await;
-    let location = stage.goes_on(&location, &fresh).await;
-    stage.lapse();
+async fn a_token_that_still_lives_near_the_hard_end_moves_it_no_further() {
+    let stage = Stage::with(Setup { push: "max_session = \"5m\"".to_owned(), ..Setup::default() }).await;
+    let token = stage.token("ada", PUSH).await;
+    let location = stage.open(&token).await;
+    stage.advance(299);
+    let location = stage.goes_on(&location, &token).await;
+    stage.advance(60);
+    let location = stage.goes_on(&location, &token).await;
+    stage.advance(1);
 
-    stage.stops(&location, &fresh).await;
+    stage.stops(&location, &token).await;
 }
 
 #[tokio::test]

@@ -108,6 +108,22 @@ fn nothing_is_left_unfinished_or_reexported() -> Result<()> {
 }
 
 #[test]
+fn sockets_are_opened_only_where_the_architecture_says() -> Result<()> {
+    let doors = ["admin/", "server/", "upstream/", "app/recover.rs", "cli/demo/"];
+    let words = ["TcpListener", "TcpStream::connect", "TcpSocket", "HttpConnector", "UdpSocket", "net::Unix"];
+    let mut elsewhere = Vec::new();
+    for file in sources()?.into_iter().filter(|file| !is_test(file)) {
+        let relative = file.strip_prefix(root().join("src"))?.to_string_lossy().into_owned();
+        let text = fs::read_to_string(&file)?;
+        if !doors.iter().any(|door| relative.starts_with(door)) && words.iter().any(|word| text.contains(word)) {
+            elsewhere.push(relative);
+        }
+    }
+    ensure!(elsewhere.is_empty(), "only {doors:?} open sockets: {elsewhere:?}");
+    Ok(())
+}
+
+#[test]
 fn no_tracked_file_holds_a_private_key_or_names_a_place_of_its_writers_machine() -> Result<()> {
     // Put together here, so that this file does not name them either.
     let banned = [["/wo", "rk/"], ["/ro", "ot/"], ["../sha", "red"], [".libr", "ary/"]].map(|it| it.concat());

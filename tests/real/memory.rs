@@ -10,10 +10,10 @@ use serde_json::json;
 use tempfile::TempDir;
 use tidegate::base::clock::Clock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use crate::registry::{ISSUER, Registry, Release, SERVICE};
+use crate::registry::{ISSUER, Registry, Release, SERVICE, free_port};
 
 const BLOB: usize = 256 << 20;
 /// Windows, buffers and what an allocator keeps, many times over; a tenth of the blob all the same.
@@ -92,7 +92,7 @@ struct Answer {
 
 impl Gateway {
     async fn start(directory: &Path, registry: u16) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+        let port = free_port().await;
         let config = directory.join("tidegate.toml");
         let text = format!(
             "[listeners.public]\naddress = '127.0.0.1:{port}'\n\

@@ -1,6 +1,6 @@
 //! A registry with token authentication, started for one test.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -42,12 +42,17 @@ impl Release {
     }
 }
 
+/// A port that nobody listens on.
+pub(crate) async fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+}
+
 impl Registry {
     /// Starts one that trusts `bundle` (PEM certificates).
     pub(crate) async fn start(program: PathBuf, bundle: &str) -> Self {
         let directory = TempDir::new().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
-        let (config, log) = (directory.path().join("config.yml"), directory.path().join("log"));
+        let port = free_port().await;
+        let config = directory.path().join("config.yml");
         std::fs::write(directory.path().join("bundle.crt"), bundle).unwrap();
         let settings = format!(
             "version: 0.1\nlog: {{ level: debug }}\nhttp: {{ addr: '127.0.0.1:{port}' }}\n\
@@ -57,6 +62,12 @@ impl Registry {
             directory.path().display()
         );
         std::fs::write(&config, settings).unwrap();
+        Self::launch(program, &config, port, directory).await
+    }
+
+    /// Starts one with this configuration, which lets it listen on `port`; its log goes into `directory`.
+    pub(crate) async fn launch(program: PathBuf, config: &Path, port: u16, directory: TempDir) -> Self {
+        let log = directory.path().join("log");
         let output = std::fs::File::create(&log).unwrap();
         let process = Command::new(program)
             .arg("serve")

@@ -4,7 +4,8 @@ use serde_json::json;
 use super::*;
 use crate::authority::testing::{Fields, TokenServer, answer, granted, refused, settings};
 use crate::base::body::BodyError;
-use crate::token::testing::claims;
+use crate::telemetry::log::tests::capture;
+use crate::token::testing::{TestKey, claims};
 
 fn question(query: &str, authorization: Option<&[u8]>) -> Question {
     Question {
@@ -326,4 +327,31 @@ async fn more_requests_than_the_bound_wait_their_turn() {
         assert!(matches!(task.await.unwrap(), Answer::Opaque { .. }));
     }
     assert_eq!(running.lock().unwrap().1, MAX_REQUESTS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_authority_that_cannot_be_asked_is_warned_of_once_a_minute() {
+    let server = TokenServer::saying(502, &[], "").await;
+    let client = client(server.settings());
+    let (log, _guard) = capture();
+    for expected in [1, 1, 2] {
+        client.ask(&question("service=container_registry", None)).await;
+        assert_eq!(log.text().matches("the authority cannot be asked").count(), expected);
+        tokio::time::advance(Duration::from_secs(31)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_token_nobody_can_verify_is_warned_of_seldom_and_for_our_service_only() {
+    let token = TestKey::foreign().sign(&claims());
+    let server = TokenServer::saying(200, &[], json!({ "token": token }).to_string()).await;
+    let client = client(server.settings());
+    let (log, _guard) = capture();
+    let warned = || log.text().matches("cannot be verified").count();
+    client.ask(&question("service=dependency_proxy", None)).await;
+    assert_eq!(warned(), 0);
+    for _ in 0..2 {
+        client.ask(&question("service=container_registry", None)).await;
+        assert_eq!(warned(), 1);
+    }
 }

@@ -49,7 +49,7 @@ impl Lowering<'_> {
             drop(Zeroizing::new(bytes));
             let file = self.resolve(&path.value);
             let what = format!("{} is not 32 bytes in base64", file.display());
-            let instead = "name a file of its own, made with `openssl rand -base64 32`";
+            let instead = "name a file of its own, made with `tidegate keys ticket`";
             self.reporter.error(&path.place, what, instead);
             return None;
         }

@@ -151,7 +151,8 @@ impl Lowering<'_> {
             if needed && !self.spoken_of(file.tickets.place(), "keys") {
                 let place = file.tickets.place().child("keys", file.tickets.place().span.clone());
                 let what = "left out, so made at start: pushes survive neither a restart nor a second replica";
-                let instead = "make one with `(umask 077; openssl rand -base64 32 > tickets.key)` and name it in `[tickets] keys`";
+                let instead =
+                    "make one with `(umask 077; tidegate keys ticket > tickets.key)` and name it in `[tickets] keys`";
                 self.reporter.warn(&place, what, instead);
             }
             return Vec::new();

@@ -9,6 +9,7 @@ use crate::authority::testing::{Fields, TokenServer, answer, granted, living, re
 use crate::base::clock::Clock;
 use crate::issuance::testing::{push_settings, token_settings};
 use crate::telemetry::labels::Listener;
+use crate::telemetry::log::tests::capture;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::outcome::{Ending, Outcome};
 use crate::token::testing::{NOW, TestKey, claims};
@@ -360,4 +361,16 @@ async fn nothing_an_answer_is_made_of_shows_a_secret_when_it_is_printed() {
     for canary in ["Y2FuYXJ5", "eyJ"] {
         assert!(!printed.contains(canary), "{canary} in {printed}");
     }
+}
+
+#[tokio::test]
+async fn requests_without_their_authorization_are_all_counted_and_warned_of_once() {
+    let server = TokenServer::granting(claims()).await;
+    let fixture = fixture(&server).await;
+    let (log, _guard) = capture();
+    for _ in 0..3 {
+        fixture.get(QUERY, None).await;
+    }
+    assert_eq!(log.text().matches("names an account and carries no Authorization").count(), 1);
+    assert!(fixture.counts("tidegate_authorization_missing_total 3"));
 }

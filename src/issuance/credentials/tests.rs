@@ -57,7 +57,7 @@ fn what_is_kept_holds_no_byte_of_the_credential_in_clear() {
     let state = fixture.store.lock();
     let entry = &state.entries[&fixture.token("a")];
     for canary in [&b"Y2FuYXJ5"[..], b"Basic", b"container_registry"] {
-        assert!(!entry.sealed.windows(canary.len()).any(|window| window == canary));
+        assert!(!entry.sealed.as_ref().unwrap().windows(canary.len()).any(|window| window == canary));
     }
     assert!(!format!("{:?}", &*state).contains("Basic"));
 }
@@ -101,7 +101,65 @@ fn a_credential_stays_while_an_upload_opened_with_it_is_open() {
 
     fixture.store.closed(two, Timestamp(500));
     assert!(!fixture.has("a", 500));
-    assert_eq!(fixture.store.bytes(), 0, "wiped at once");
+    let state = fixture.store.lock();
+    assert!(state.entries[&fixture.token("a")].sealed.is_none(), "wiped at once");
+}
+
+#[test]
+fn whose_a_wiped_token_was_is_known_to_the_hard_end_of_its_last_upload() {
+    let fixture = Fixture::new(CREDENTIAL_BYTES);
+    fixture.keep("a").unwrap();
+    let known = |now| fixture.store.key(fixture.token("a"), Timestamp(now)).is_some();
+    for (upload, hard_end) in [("1", 1000), ("2", 900)] {
+        let upload = fixture.keyer.upload("g/p", upload);
+        fixture.store.opened(upload, fixture.token("a"), Timestamp(hard_end), Timestamp(1)).unwrap();
+        fixture.store.closed(upload, Timestamp(50));
+    }
+    for swept in [101, 500, 1000] {
+        assert!(!fixture.has("a", swept) && known(swept), "{swept}");
+        fixture.store.sweep(Timestamp(swept));
+        assert!(!fixture.has("a", swept) && known(swept), "{swept}, swept");
+        assert_eq!(fixture.store.bytes(), OVERHEAD);
+    }
+    assert!(!known(1001));
+    fixture.store.sweep(Timestamp(1001));
+    assert_eq!(fixture.store.bytes(), 0);
+    let state = fixture.store.lock();
+    assert!(state.entries.is_empty() && state.uploads.is_empty() && state.owners.is_empty());
+}
+
+#[test]
+fn an_upload_keeps_every_token_of_its_credential_that_may_continue_it() {
+    let fixture = Fixture::new(CREDENTIAL_BYTES);
+    fixture.keep("first").unwrap();
+    let upload = fixture.keyer.upload("g/p", "1");
+    fixture.store.opened(upload, fixture.token("first"), Timestamp(1000), Timestamp(1)).unwrap();
+    fixture.keep("second").unwrap();
+    fixture.store.sweep(Timestamp(500));
+    assert!(fixture.has("first", 500) && fixture.has("second", 500));
+    fixture.store.closed(upload, Timestamp(500));
+    assert!(!fixture.has("first", 500) && !fixture.has("second", 500));
+}
+
+#[test]
+fn an_upload_opened_later_keeps_no_token_that_had_lapsed() {
+    let fixture = Fixture::new(CREDENTIAL_BYTES);
+    fixture.keep("old").unwrap();
+    let what = credential("Basic Y2FuYXJ5LXVzZXI6Y2FuYXJ5LXBhc3N3b3Jk");
+    let key = fixture.store.key(fixture.token("old"), Timestamp(0)).unwrap();
+    fixture.store.keep(fixture.token("new"), key, &what, Timestamp(300), Timestamp(90)).unwrap();
+    let upload = fixture.keyer.upload("g/p", "1");
+    fixture.store.opened(upload, fixture.token("new"), Timestamp(1000), Timestamp(101)).unwrap();
+    assert!(!fixture.has("old", 400) && fixture.has("new", 400));
+}
+
+#[test]
+fn an_upload_that_was_slow_to_open_keeps_its_token() {
+    let fixture = Fixture::new(CREDENTIAL_BYTES);
+    fixture.keep("a").unwrap();
+    let upload = fixture.keyer.upload("g/p", "1");
+    fixture.store.opened(upload, fixture.token("a"), Timestamp(1000), Timestamp(110)).unwrap();
+    assert!(fixture.has("a", 500));
 }
 
 #[test]

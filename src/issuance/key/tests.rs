@@ -132,6 +132,8 @@ fn keys_of_two_purposes_never_meet() {
         keyer.upload("x", ""),
         keyer.grant(keyer.token(b"x"), "x"),
         keyer.exchange(keyer.token(b"x"), &[]),
+        keyer.refused("", b"x", home()),
+        keyer.refused("x", b"", home()),
         // The same parts as the one above, for another purpose.
         keyer.token(keyer.token(b"x").as_bytes()),
     ];

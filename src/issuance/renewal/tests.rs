@@ -311,6 +311,27 @@ async fn a_closed_upload_takes_its_credential_along() {
 }
 
 #[tokio::test]
+async fn what_was_ended_stays_ended_when_its_upload_is_closed() {
+    let push = Push::new().await;
+    push.then(|_| refused(401, "UNAUTHORIZED", "no"));
+    assert_eq!(push.reverify().await, Standing::Revoked(Revoked::Credential));
+    push.service.closed(&project(), &upload("1"), push.now());
+    push.service.inner.credentials.sweep(push.now());
+    assert_eq!(push.reverify().await, Standing::Revoked(Revoked::Earlier));
+    assert!(push.service.is_killed(&push.token, &project(), NOW, push.now()));
+}
+
+#[tokio::test]
+async fn a_push_that_goes_on_with_another_token_of_its_credential_is_asked_about() {
+    let mut push = Push::new().await;
+    push.then_grant(claims());
+    push.token = push.obtain().await;
+    push.pass(361);
+    push.service.inner.credentials.sweep(push.now());
+    assert_eq!(push.reverify().await, Standing::Confirmed { at: push.now() });
+}
+
+#[tokio::test]
 async fn a_holder_without_a_name_is_compared_by_what_there_is() {
     let nameless = claims_but("sub", Value::Null);
     let push = Push::with(nameless.clone()).await;
@@ -361,6 +382,33 @@ async fn an_exchange_asks_for_exactly_what_is_needed_and_is_kept_while_the_margi
     push.pass(1);
     assert_ne!(push.exchange(&push_access()).await.unwrap().token, first.token);
     assert_eq!(push.server.asked(), 3);
+}
+
+#[tokio::test]
+async fn a_kept_exchange_is_served_to_its_last_seconds_while_the_authority_cannot_be_asked() {
+    let push = Push::new().await;
+    push.then_grant(claims());
+    let first = push.exchange(&push_access()).await.unwrap();
+    push.then(|_| answer(502, &[], "<html>"));
+
+    push.pass(294);
+    assert_eq!(push.exchange(&push_access()).await.unwrap().token, first.token);
+    assert_eq!(push.server.asked(), 3, "it was not asked");
+
+    push.pass(1);
+    assert_eq!(push.exchange(&push_access()).await.unwrap_err(), ExchangeError::Unreachable);
+}
+
+#[tokio::test]
+async fn a_kept_exchange_of_a_refused_credential_is_not_served_when_the_authority_falls_silent() {
+    let push = Push::new().await;
+    push.then_grant(claims());
+    push.exchange(&push_access()).await.unwrap();
+    push.pass(200);
+    push.then(|_| refused(401, "UNAUTHORIZED", "no"));
+    assert_eq!(push.reverify().await, Standing::Revoked(Revoked::Credential));
+    push.then(|_| answer(502, &[], "<html>"));
+    assert_eq!(push.exchange(&push_access()).await.unwrap_err(), ExchangeError::Unreachable);
 }
 
 #[tokio::test]

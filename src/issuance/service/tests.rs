@@ -1,6 +1,5 @@
 use std::sync::Mutex;
 
-use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
@@ -238,6 +237,39 @@ async fn a_denial_is_remembered_for_seconds_and_for_the_exact_request() {
 }
 
 #[tokio::test]
+async fn a_refused_credential_is_not_asked_with_again_for_seconds_and_a_denied_scope_says_nothing_of_another() {
+    for (status, code, asked) in [(401, "UNAUTHORIZED", 1), (403, "DENIED", 2)] {
+        let fixture = Fixture::new(TokenServer::start(move |_| async move { refused(status, code, "no") }).await);
+        let other = QUERY.replace("project", "other");
+        fixture.issue(ada()).await;
+        let Issued::Refused { refusal, .. } = fixture.issue(request(&other, "Basic YWRhOng=")).await else {
+            panic!("not refused")
+        };
+        assert_eq!((refusal.status.as_u16(), fixture.server.asked()), (status, asked));
+
+        let mut elsewhere = request(&other, "Basic YWRhOng=");
+        elsewhere.question.asker.address = "203.0.113.10".parse().unwrap();
+        fixture.issue(elsewhere).await;
+        assert_eq!(fixture.server.asked(), asked + 1, "another address is asked for");
+
+        fixture.pass(5);
+        fixture.issue(request(&other, "Basic YWRhOng=")).await;
+        assert_eq!(fixture.server.asked(), asked + 2, "a denial lasts no longer");
+    }
+}
+
+#[tokio::test]
+async fn an_anonymous_refusal_is_nobodys_credential() {
+    let fixture = Fixture::new(TokenServer::start(|_| async { refused(401, "UNAUTHORIZED", "no") }).await);
+    for (asked, project) in [(1, "project"), (2, "other")] {
+        let mut anonymous = request(&QUERY.replace("project", project), "x");
+        anonymous.question.authorization = None;
+        fixture.issue(anonymous).await;
+        assert_eq!(fixture.server.asked(), asked);
+    }
+}
+
+#[tokio::test]
 async fn no_other_refusal_is_remembered() {
     for status in [400, 404, 429, 500] {
         let fixture = Fixture::new(TokenServer::saying(status, &[], "").await);
@@ -259,6 +291,8 @@ async fn a_refused_credential_loses_all_its_tokens_and_a_denied_scope_only_its_o
         );
         fixture.token(request(&pull, "Basic YWRhOng=")).await;
         fixture.issue(ada()).await;
+        // Past the refusal: while it counts the credential gets nothing at all.
+        fixture.pass(5);
         fixture.token(request(&pull, "Basic YWRhOng=")).await;
         assert_eq!(fixture.server.asked(), asked, "{status}");
     }

@@ -75,19 +75,6 @@ async fn an_unlisted_peer_cannot_name_its_client() {
 }
 
 #[tokio::test]
-async fn a_client_that_has_finished_writing_still_gets_its_answer() {
-    let running = start(settings(), |request: Request<Body>| async move {
-        let answer = measure(request).await;
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        answer
-    });
-    let mut stream = running.connect().await;
-    stream.write_all(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello").await.unwrap();
-    stream.shutdown().await.unwrap();
-    assert!(read_to_end(stream).await.ends_with("5 bytes"));
-}
-
-#[tokio::test]
 async fn a_client_that_goes_in_the_middle_of_its_body_is_never_taken_for_done() {
     let (told, mut hears) = tokio::sync::mpsc::unbounded_channel();
     let running = start(settings(), move |request: Request<Body>| {

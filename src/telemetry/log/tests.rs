@@ -38,6 +38,14 @@ impl MakeWriter<'_> for Captured {
     }
 }
 
+/// What this thread logs from here on, for as long as the guard is held.
+pub(crate) fn capture() -> (Captured, tracing::subscriber::DefaultGuard) {
+    let captured = Captured::default();
+    let settings = Settings { format: Format::Json, level: "info".to_owned() };
+    let guard = tracing::subscriber::set_default(subscriber(&settings, captured.clone(), false).unwrap());
+    (captured, guard)
+}
+
 fn run(format: Format, level: &str, f: impl FnOnce()) -> Captured {
     let captured = Captured::default();
     let settings = Settings { format, level: level.to_owned() };
