@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::client::legacy::connect::{Connected, Connection};
 use tokio::time::{Instant, Sleep};
 
 /// `inner`, failing with [`io::ErrorKind::TimedOut`] once a write made no progress for `idle`.
@@ -25,11 +26,6 @@ impl<T> WriteIdle<T> {
     /// Guards `inner`.
     pub fn new(inner: T, idle: Duration) -> Self {
         Self { inner, idle, timer: Box::pin(tokio::time::sleep(idle)), stalled: false }
-    }
-
-    /// The guarded connection.
-    pub fn get_ref(&self) -> &T {
-        &self.inner
     }
 
     fn watch<R>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
@@ -79,5 +75,12 @@ impl<T: Write + Unpin> Write for WriteIdle<T> {
     ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
         self.watch(cx, outcome)
+    }
+}
+
+/// Guarding a connection to an origin changes nothing that its pool must know.
+impl<T: Connection> Connection for WriteIdle<T> {
+    fn connected(&self) -> Connected {
+        self.inner.connected()
     }
 }

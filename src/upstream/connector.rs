@@ -7,9 +7,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Uri;
-use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
-use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
+use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
@@ -27,8 +26,7 @@ pub struct Connector {
 }
 
 /// A connection to an origin.
-#[derive(Debug)]
-pub struct Stream(WriteIdle<MaybeHttpsStream<TokioIo<TcpStream>>>);
+type Stream = WriteIdle<MaybeHttpsStream<TokioIo<TcpStream>>>;
 
 impl Connector {
     /// A connector with these roots, this client certificate and these deadlines.
@@ -88,47 +86,9 @@ impl Service<Uri> for Connector {
         let (connecting, deadline, idle) = (self.inner.call(uri), self.deadline, self.idle);
         Box::pin(async move {
             match tokio::time::timeout(deadline, connecting).await {
-                Ok(connected) => Ok(Stream(WriteIdle::new(connected?, idle))),
+                Ok(connected) => Ok(WriteIdle::new(connected?, idle)),
                 Err(_) => Err(Box::new(Error::ConnectTimeout(deadline)) as Self::Error),
             }
         })
-    }
-}
-
-impl Connection for Stream {
-    fn connected(&self) -> Connected {
-        self.0.get_ref().connected()
-    }
-}
-
-impl Read for Stream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
-    }
-}
-
-impl Write for Stream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[std::io::IoSlice<'_>],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
     }
 }
