@@ -28,10 +28,10 @@ pub(super) fn bytes(raw: &str) -> Option<Vec<u8>> {
     Some(decoded)
 }
 
-/// Appends `value` with all but unreserved characters (RFC 3986 §2.3) percent-encoded.
-pub(super) fn encode(value: &str, into: &mut String) {
+/// Appends `value` with all but unreserved characters (RFC 3986 §2.3) and those of `kept` percent-encoded.
+pub(crate) fn encode(value: &str, kept: &[u8], into: &mut String) {
     for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') || kept.contains(&byte) {
             into.push(char::from(byte));
         } else {
             into.push('%');

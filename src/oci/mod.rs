@@ -14,7 +14,7 @@ pub mod access;
 pub mod challenge;
 pub mod credentials;
 pub mod error;
-mod form;
+pub(crate) mod form;
 #[cfg(test)]
 mod grammar;
 pub mod location;

@@ -175,7 +175,7 @@ impl Raw<'_> {
             }
             query.push_str(name);
             query.push('=');
-            form::encode(value, &mut query);
+            form::encode(value, b"", &mut query);
         };
         if let Some(service) = self.service {
             add("service", &text(service)?);

@@ -1,6 +1,5 @@
 //! The questions themselves, each a task of its own, and what their answers end.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode};
@@ -14,9 +13,13 @@ use crate::issuance::credentials::Credential;
 use crate::issuance::key::Key;
 use crate::issuance::service::Inner;
 use crate::oci::access::{Action, ResourceActions};
+use crate::oci::form::encode;
 use crate::oci::name::RepositoryName;
 use crate::telemetry::labels::Limit;
 use crate::token::verifier::{self, Verified};
+
+/// What a scope is made of and may stand in a query's value as it is (RFC 3986 §3.4).
+const READABLE: &[u8] = b":/,";
 
 impl Inner {
     /// Asks whether the push is still granted. Runs as a task of its own.
@@ -159,27 +162,15 @@ fn is_clear(refusal: &Refusal) -> bool {
 /// `service=…&scope=…[&scope=…]&client_id=tidegate[&account=…]`
 pub(super) fn query(service: &str, scope: &[ResourceActions], account: Option<&str>) -> String {
     let mut query = String::from("service=");
-    encode(service, &mut query);
+    encode(service, READABLE, &mut query);
     for entry in scope {
         query.push_str("&scope=");
-        encode(&entry.to_string(), &mut query);
+        encode(&entry.to_string(), READABLE, &mut query);
     }
     query.push_str("&client_id=tidegate");
     if let Some(account) = account {
         query.push_str("&account=");
-        encode(account, &mut query);
+        encode(account, READABLE, &mut query);
     }
     query
-}
-
-/// Percent-encodes what cannot stand in a query's value; colon, slash and comma can (RFC 3986 §3.4).
-fn encode(value: &str, into: &mut String) {
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~:/,".contains(&byte) {
-            into.push(char::from(byte));
-        } else {
-            // Writing into a String cannot fail.
-            let _ = write!(into, "%{byte:02X}");
-        }
-    }
 }

@@ -129,7 +129,7 @@ proptest! {
         turned.extend(scopes.first().cloned());
         let other = if spaced {
             let mut encoded = String::new();
-            form::encode(&turned.join(" "), &mut encoded);
+            form::encode(&turned.join(" "), b"", &mut encoded);
             format!("service=s&scope={encoded}")
         } else {
             turned.iter().map(|s| format!("scope={s}")).collect::<Vec<_>>().join("&")
@@ -163,9 +163,9 @@ proptest! {
         password in prop::collection::vec(any::<u8>(), 0..12),
     ) {
         let mut body = "grant_type=password&service=".to_owned();
-        form::encode(&service, &mut body);
+        form::encode(&service, b"", &mut body);
         body.push_str("&username=");
-        form::encode(&username, &mut body);
+        form::encode(&username, b"", &mut body);
         body.push_str(&format!("&scope={}&password=", scopes.join("+")));
         password.iter().for_each(|byte| body.push_str(&format!("%{byte:02x}")));
         let form = TokenForm::parse(body.as_bytes()).unwrap();
