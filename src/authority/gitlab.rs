@@ -1,7 +1,5 @@
 //! The client of a Docker-protocol token server (`kind = "gitlab"`): GitLab, Harbor's, docker_auth.
 
-use std::error::Error as _;
-use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -206,7 +204,7 @@ impl Gitlab {
         match sent {
             Ok(response) => self.read(response).await,
             Err(error) => {
-                tracing::debug!(authority = &*self.name, error = causes(&error), "no answer from the authority");
+                tracing::debug!(authority = &*self.name, error = error.causes(), "no answer from the authority");
                 let why = if error.was_sent() { Unreachable::Broken } else { Unreachable::Connect };
                 Answer::unreachable(why)
             }
@@ -310,17 +308,6 @@ fn own_refusal(status: StatusCode, message: &str) -> Refusal {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Refusal { status, headers, body }
-}
-
-/// The error and what caused it, for the log: the causes name the address and the TLS alert.
-fn causes(error: &upstream::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let _ = write!(text, ": {error}");
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]
