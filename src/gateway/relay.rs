@@ -5,7 +5,7 @@ use http::{Method, Response, StatusCode, Uri};
 
 use super::answer::{Relayed, Silent, within};
 use super::headers::strip_hop_by_hop;
-use super::respond::{self, Stop};
+use super::respond::{Stop, challenge_of};
 use super::{Passage, Redirects, uploads};
 use crate::base::body::Body;
 use crate::base::lease::{Lease, Progress};
@@ -173,10 +173,8 @@ fn own_challenge(passage: &Passage<'_>, response: &mut Response<Body>) {
     } else {
         ChallengeError::InvalidToken
     };
-    let challenge = respond::challenge(site, client, permit.needed(), Some(error));
-    if let Some(value) = challenge.headers().get(header::WWW_AUTHENTICATE) {
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, value.clone());
-    }
+    let challenge = challenge_of(site, client, permit.needed(), Some(error));
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge.header());
 }
 
 /// Keeps the view of open uploads true.

@@ -122,7 +122,8 @@ async fn exchanged(site: &Site, permit: &Permit, route: &Route, presented: &Secr
         return Ok(client(site, presented));
     }
     // Asked for: what the request needs, which the permit says the old token granted.
-    let asked = site.tokens.exchange(presented.expose(), permit.claims(), permit.identity(), permit.resources(), now);
+    let asked =
+        site.tokens.exchange(presented.expose(), permit.claims(), permit.identity(), permit.needed().resources(), now);
     match asked.await {
         Ok(exchanged) => {
             site.metrics.registry_token(TokenSource::Exchanged);

@@ -7,7 +7,7 @@ use super::clients::{Recovery, recovery};
 use super::headers::ClientOrigin;
 use super::site::Site;
 use crate::base::body::Body;
-use crate::oci::access::{Needed, ResourceActions};
+use crate::oci::access::Needed;
 use crate::oci::challenge::{Challenge, ChallengeError};
 use crate::oci::error::{self, ErrorCode};
 use crate::oci::route::RouteError;
@@ -150,18 +150,18 @@ fn refused(
 }
 
 /// A 401 as a registry writes it.
-#[must_use]
-pub fn challenge(site: &Site, client: &ClientOrigin, needed: &Needed, error: Option<ChallengeError>) -> Response<Body> {
-    let scope: Vec<ResourceActions> = match needed {
-        Needed::Resources(resources) => resources.clone(),
-        Needed::AnyToken | Needed::WholeToken => Vec::new(),
-    };
-    let body = error::body(ErrorCode::Unauthorized, "authentication required", &scope);
-    let service = site.authenticator.verifier().service.clone();
-    let challenge = Challenge { realm: site.realm(client), service, scope, error };
+fn challenge(site: &Site, client: &ClientOrigin, needed: &Needed, error: Option<ChallengeError>) -> Response<Body> {
+    let body = error::body(ErrorCode::Unauthorized, "authentication required", needed.resources());
     let mut response = json(StatusCode::UNAUTHORIZED, body);
-    response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge.header());
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge_of(site, client, needed, error).header());
     response
+}
+
+/// What sends a client to our realm with what it needs.
+#[must_use]
+pub fn challenge_of(site: &Site, client: &ClientOrigin, needed: &Needed, error: Option<ChallengeError>) -> Challenge {
+    let service = site.authenticator.verifier().service.clone();
+    Challenge { realm: site.realm(client), service, scope: needed.resources().to_vec(), error }
 }
 
 fn retry(message: &str) -> Response<Body> {

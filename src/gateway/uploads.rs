@@ -79,7 +79,8 @@ impl Uploads {
     pub fn touched(&self, repository: &RepositoryName, upload: &UploadId, record: &Record) {
         let now = Instant::now();
         let mut view = self.lock();
-        if let Some(known) = view.open.get_mut(&(repository.clone(), upload.clone())) {
+        let key = (repository.clone(), upload.clone());
+        if let Some(known) = view.open.get_mut(&key) {
             known.touched = now;
             return;
         }
@@ -88,7 +89,7 @@ impl Uploads {
             record.metrics().limit_hit(Limit::Uploads);
             return;
         }
-        view.open.insert((repository.clone(), upload.clone()), Open { touched: now, rescued: false });
+        view.open.insert(key, Open { touched: now, rescued: false });
         record.metrics().uploads_active(1);
     }
 

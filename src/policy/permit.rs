@@ -1,7 +1,7 @@
 //! The proof that a request may reach the registry.
 
 use crate::base::clock::Timestamp;
-use crate::oci::access::{Needed, ResourceActions};
+use crate::oci::access::Needed;
 use crate::token::claims::{AccessClaim, Claims};
 use crate::token::identity::Identity;
 use crate::token::verifier::{Lapsed, Verified};
@@ -62,15 +62,6 @@ impl Permit {
     #[must_use]
     pub fn needed(&self) -> &Needed {
         &self.needed
-    }
-
-    /// What the request needs, resource by resource; empty where no resource is named.
-    #[must_use]
-    pub fn resources(&self) -> &[ResourceActions] {
-        match &self.needed {
-            Needed::Resources(needed) => needed,
-            Needed::AnyToken | Needed::WholeToken => &[],
-        }
     }
 
     /// The ticket the request carried.
