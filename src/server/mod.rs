@@ -21,7 +21,7 @@ pub mod drain;
 mod inbound;
 pub mod listener;
 pub mod observe;
-mod proxy_protocol;
+pub mod proxy_protocol;
 pub mod refused;
 mod slots;
 mod stack;

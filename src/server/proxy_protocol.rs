@@ -25,7 +25,7 @@ pub(super) fn is_expected(from: &[IpNet], address: IpAddr) -> bool {
 ///
 /// # Cancel safety
 /// Dropping the future drops the connection.
-pub(super) async fn accept<I>(stream: I, peer: SocketAddr) -> io::Result<(ProxiedStream<I>, SocketAddr)>
+pub async fn accept<I>(stream: I, peer: SocketAddr) -> io::Result<(ProxiedStream<I>, SocketAddr)>
 where
     I: AsyncRead + Unpin,
 {

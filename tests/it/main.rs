@@ -6,6 +6,13 @@ mod support;
 mod tidy;
 
 #[cfg(test)]
+#[path = "../../fuzz/src/lib.rs"]
+#[expect(unreachable_pub, reason = "to the fuzz targets it is a library")]
+mod checks;
+#[cfg(test)]
+mod invariants;
+
+#[cfg(test)]
 mod authorization;
 #[cfg(test)]
 mod challenges;
