@@ -15,8 +15,8 @@ pub fn check(data: &[u8]) {
     let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
     let Ok(route) = Route::classify(&method, path, query) else { return };
     let authorised: BTreeSet<String> = route.repository.iter().map(ToString::to_string).collect();
-    for reading in rewritten(path) {
-        assert_eq!(repositories(&reading), authorised, "{path:?} is also read as {reading:?}");
+    for (reading, repositories) in readings(path) {
+        assert_eq!(repositories, authorised, "{path:?} is also read as {reading:?}");
     }
     if route.kind == RouteKind::Upload {
         let upload = route.upload.as_ref().map_or("", |upload| upload.as_str());
@@ -32,12 +32,16 @@ pub fn check(data: &[u8]) {
     }
 }
 
+/// The path as hops may hand it on, each with every repository that a registry could find in it.
+pub fn readings(path: &str) -> Vec<(String, BTreeSet<String>)> {
+    rewritten(path).into_iter().map(|reading| (reading.clone(), repositories(&reading))).collect()
+}
+
 /// The path as hops may hand it on: each thing that some of them do, alone, twice, and all together in two orders.
 fn rewritten(path: &str) -> Vec<String> {
     let steps: [fn(&str) -> String; 7] = [decoded, resolved, merged, unparametered, slashed, cut, trimmed];
-    let all = |steps: &mut dyn Iterator<Item = &fn(&str) -> String>| {
-        steps.fold(path.to_owned(), |path, step| step(&path))
-    };
+    let all =
+        |steps: &mut dyn Iterator<Item = &fn(&str) -> String>| steps.fold(path.to_owned(), |path, step| step(&path));
     let mut readings = vec![path.to_owned(), decoded(&decoded(path))];
     readings.extend(steps.iter().map(|step| step(path)));
     readings.push(all(&mut steps.iter()));
@@ -112,14 +116,14 @@ fn trimmed(path: &str) -> String {
 
 /// Every repository that a registry could find in a path: each endpoint's pattern, at each place where it fits, with
 /// any text without a slash for a tag, a digest or an upload.
-pub fn repositories(path: &str) -> BTreeSet<String> {
+fn repositories(path: &str) -> BTreeSet<String> {
     let Some(rest) = path.strip_prefix("/v2/") else { return BTreeSet::new() };
     let mut names = BTreeSet::new();
     for tail in ["/tags/list", "/blobs/uploads/", "/blobs/uploads"] {
         names.extend(rest.strip_suffix(tail));
     }
     for middle in ["/manifests/", "/blobs/", "/blobs/uploads/", "/referrers/"] {
-        for (at, _) in rest.match_indices(middle) {
+        for (at, _) in rest.match_indices('/') {
             let (name, tail) = rest.split_at(at);
             let last = tail.strip_prefix(middle).unwrap_or_default();
             if !last.is_empty() && !last.contains('/') {

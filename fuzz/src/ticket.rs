@@ -26,7 +26,11 @@ pub fn check(data: &[u8]) {
     assert!(sealed.len() < 512 && sealed.bytes().all(word), "{sealed:?} does not survive in a query");
     let shown = edited(&sealed, edit);
     let own = sealed_for == opened_for && shown == sealed;
-    assert_eq!(ring.open(&shown, &opened_for.binding()), own.then_some(ticket), "{sealed_for:?} {opened_for:?} {shown:?}");
+    assert_eq!(
+        ring.open(&shown, &opened_for.binding()),
+        own.then_some(ticket),
+        "{sealed_for:?} {opened_for:?} {shown:?}"
+    );
     // What was never sealed does not open either, and nobody else's key opens it.
     assert_eq!(ring.open(edit, &sealed_for.binding()), None);
     assert_eq!(other_ring().open(&sealed, &sealed_for.binding()), None);

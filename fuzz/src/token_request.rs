@@ -62,7 +62,10 @@ fn form(body: &[u8], read: &TokenForm) {
     assert_eq!(read.username, first(&sent, "username"));
     let scopes = |pairs: &[(String, String)]| -> Vec<String> {
         let values = pairs.iter().filter(|(name, _)| name == "scope").map(|(_, value)| value.clone());
-        values.flat_map(|value| value.split(' ').map(str::to_owned).collect::<Vec<_>>()).filter(|it| !it.is_empty()).collect()
+        values
+            .flat_map(|value| value.split(' ').map(str::to_owned).collect::<Vec<_>>())
+            .filter(|it| !it.is_empty())
+            .collect()
     };
     assert_eq!(scopes(&asked), scopes(&sent), "{:?} asks for other rights", read.query);
     for name in ["service", "client_id", "account"] {

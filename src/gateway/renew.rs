@@ -144,42 +144,4 @@ fn refusal(error: ExchangeError) -> Refusal {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::oci::access::{Action, ResourceActions};
-
-    fn minted(issued: i64) -> Minted {
-        Minted { token: Secret::new(vec![1]), issued_at: Timestamp(issued), expires: Timestamp(issued + 600) }
-    }
-
-    #[test]
-    fn a_request_with_a_body_gets_a_token_of_at_most_a_minute() {
-        assert!(is_fresh(&minted(1_000), true, Timestamp(1_060)));
-        assert!(!is_fresh(&minted(1_000), true, Timestamp(1_061)));
-    }
-
-    #[test]
-    fn a_request_without_a_body_gets_one_with_half_its_life_left() {
-        assert!(is_fresh(&minted(1_000), false, Timestamp(1_300)));
-        assert!(!is_fresh(&minted(1_000), false, Timestamp(1_301)));
-    }
-
-    #[test]
-    fn a_clock_that_went_back_makes_no_cached_token_good() {
-        assert!(!is_fresh(&minted(1_000), false, Timestamp(999)));
-    }
-
-    #[test]
-    fn tokens_and_accesses_never_share_a_key() {
-        let pull = Needed::Resources(vec![ResourceActions::repository("g/p", &[Action::Pull])]);
-        let keys = [
-            cache_key(&Secret::new(b"one".to_vec()), &Needed::AnyToken),
-            cache_key(&Secret::new(b"one*".to_vec()), &Needed::AnyToken),
-            cache_key(&Secret::new(b"one".to_vec()), &Needed::WholeToken),
-            cache_key(&Secret::new(b"one".to_vec()), &pull),
-        ];
-        for (at, key) in keys.iter().enumerate() {
-            assert!(!keys[at + 1..].contains(key));
-        }
-    }
-}
+mod tests;

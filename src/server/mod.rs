@@ -21,6 +21,7 @@ pub mod drain;
 mod inbound;
 pub mod listener;
 pub mod observe;
+pub mod proxied;
 pub mod proxy_protocol;
 pub mod refused;
 mod slots;

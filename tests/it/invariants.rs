@@ -20,7 +20,8 @@ fn fuzz() -> PathBuf {
 fn seeds(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let folder = fuzz().join("seeds").join(target);
     let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let mut seeds: Vec<_> = entries.map(|entry| entry.unwrap().path()).map(|path| (path.clone(), fs::read(&path).unwrap())).collect();
+    let mut seeds: Vec<_> =
+        entries.map(|entry| entry.unwrap().path()).map(|path| (path.clone(), fs::read(&path).unwrap())).collect();
     seeds.sort();
     seeds
 }

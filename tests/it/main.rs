@@ -23,6 +23,8 @@ mod exchange;
 #[cfg(test)]
 mod forged;
 #[cfg(test)]
+mod forwarded;
+#[cfg(test)]
 mod framing;
 #[cfg(test)]
 mod hangups;
@@ -42,6 +44,8 @@ mod revocation;
 mod seen;
 #[cfg(test)]
 mod sites;
+#[cfg(test)]
+mod subset;
 #[cfg(test)]
 mod tickets;
 #[cfg(test)]
