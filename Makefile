@@ -30,6 +30,11 @@ test: parts ## every test, with real registries and clients, and a covering part
 matrix: parts ## the whole matrix, written into docs/matrix.md: every client, registry, path and renew, with and without Tidegate
 	$(CARGO) test --locked --test matrix -- --full --write docs/matrix.md
 
+# The same checks run on stable, over all seeds and mutations of them, in `make test`.
+.PHONY: fuzz
+fuzz: ## fuzz every parser of foreign bytes for a minute each (SECONDS_EACH=60); wants nightly, installs cargo-fuzz
+	fuzz/run $(TARGETS)
+
 .PHONY: lint
 lint: ## fmt, clippy, doc; deny where cargo-deny is installed
 	$(CARGO) fmt --all --check
