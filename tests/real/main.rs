@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod compose;
 #[cfg(test)]
+mod dumps;
+#[cfg(test)]
+mod gateway;
+#[cfg(test)]
 mod memory;
 #[cfg(test)]
 mod minted;
