@@ -57,8 +57,7 @@ async fn a_crash_writes_no_core_even_where_cores_are_allowed() {
     for name in ["ABRT", "QUIT"] {
         let (directory, port) = (TempDir::new().unwrap(), free_port().await);
         let mut other = powerless(WITH_CORES);
-        let mut other =
-            other.args(["sleep", "600"]).current_dir(directory.path()).kill_on_drop(true).spawn().unwrap();
+        let mut other = other.args(["sleep", "600"]).current_dir(directory.path()).kill_on_drop(true).spawn().unwrap();
         // It is `sleep` when its limits are its own.
         while std::fs::read_to_string(format!("/proc/{}/comm", other.id().unwrap())).unwrap().trim() != "sleep" {
             tokio::task::yield_now().await;

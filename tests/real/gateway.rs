@@ -36,8 +36,11 @@ impl Files<'_> {
 }
 
 /// Waits for what must happen, and gives up on it loudly.
-pub(crate) async fn within<F: Future>(what: F) -> F::Output {
-    tokio::time::timeout(PATIENCE, what).await.expect("it did not happen")
+#[track_caller]
+pub(crate) fn within<F: Future>(what: F) -> impl Future<Output = F::Output> {
+    let from = std::panic::Location::caller();
+    let waiting = tokio::time::timeout(PATIENCE, what);
+    async move { waiting.await.unwrap_or_else(|_| panic!("{from}: it did not happen")) }
 }
 
 /// Starts a command that listens on `port` and waits until it does; its output goes to `output` in `directory`.

@@ -92,7 +92,9 @@ fn libraries_are_not_heard_below_info_even_when_asked_for_by_name() {
         tracing::trace!(target: "tidegate_like", "another crate");
         tracing::debug_span!(target: "h2::codec", "read", what = "a frame").in_scope(|| tracing::info!("in its span"));
     };
-    for level in ["trace", "info,h2=trace,tidegate=trace,tidegate_like=trace", "h2::server=debug,tidegate=trace,h2=info"] {
+    for level in
+        ["trace", "info,h2=trace,tidegate=trace,tidegate_like=trace", "h2::server=debug,tidegate=trace,h2=info"]
+    {
         let json = run(Format::Json, level, events).lines();
         let heard: Vec<_> = json.iter().map(|line| line["message"].as_str().unwrap()).collect();
         assert_eq!(heard, ["own", "own", "a library at info", "in its span"], "{level}");
