@@ -66,6 +66,7 @@ fn a_planted_secret_is_found_in_every_spelling() {
         hexadecimal.to_uppercase(),
         hexadecimal,
         format!("{:?}", secret.as_bytes()),
+        format!("{:?}", format!("Basic {}", BASE64_STANDARD.encode(format!("a:{secret}"))).as_bytes()),
         format!("{:?}", bytes::Bytes::from(secret)),
     ];
     for text in texts {
