@@ -193,10 +193,10 @@ fn tests_of_the_tree() -> Result<BTreeSet<String>> {
         for line in text.lines().map(str::trim) {
             if line.starts_with("#[test") || line.starts_with("#[tokio::test") {
                 marked = true;
-            } else if let Some((_, rest)) = line.split_once("fn ") {
-                if std::mem::take(&mut marked) {
-                    names.insert(leading(rest));
-                }
+            } else if let Some((_, rest)) = line.split_once("fn ")
+                && std::mem::take(&mut marked)
+            {
+                names.insert(leading(rest));
             }
         }
     }

@@ -202,7 +202,13 @@ impl Stage {
             let back = self.canaries.in_text(&answer);
             assert!(back.is_empty(), "{what}: {back:?} came back: {answer}");
         }
-        if self.tls.is_some() {
+        if let Some(tls) = self.tls.clone() {
+            let name = format!("{}.test", self.canaries.plant("a server name"));
+            let name = ServerName::try_from(name).unwrap();
+            assert!(within(tls.connect(name, self.connect().await)).await.is_err(), "another's certificate was taken");
+            let secret = self.canaries.plant("HTTP where TLS is spoken");
+            let text = format!("GET /v2/?token={secret} HTTP/1.1\r\nHost: {secret}\r\nCookie: {secret}\r\n\r\n");
+            within(talk(self.connect().await, text.as_bytes())).await;
             for (_, bytes) in frames(&mut self.canaries) {
                 self.exchange(&bytes, b"h2").await;
             }
