@@ -30,6 +30,10 @@ test: parts ## every test, with real registries and clients, and a covering part
 matrix: parts ## the whole matrix, written into docs/matrix.md: every client, registry, path and renew, with and without Tidegate
 	$(CARGO) test --locked --test matrix -- --full --write docs/matrix.md
 
+.PHONY: conformance
+conformance: parts ## the OCI conformance suite at the registries alone and through Tidegate, written into docs/conformance.md
+	$(CARGO) test --locked --test conformance -- --full --write docs/conformance.md
+
 .PHONY: lint
 lint: ## fmt, clippy, doc; deny where cargo-deny is installed
 	$(CARGO) fmt --all --check

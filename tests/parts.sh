@@ -113,7 +113,8 @@ fetch_go() {
 programs='github.com/distribution/distribution/v3/cmd/registry v3.1.2 registry
 github.com/google/go-containerregistry/cmd/crane v0.22.1 crane
 oras.land/oras/cmd/oras v1.3.2 oras
-github.com/regclient/regclient/cmd/regctl v0.11.3 regctl'
+github.com/regclient/regclient/cmd/regctl v0.11.3 regctl
+github.com/opencontainers/distribution-spec/conformance v0.0.0-20260831232431-97274622c111 conformance'
 
 # A stamp beside the program says what it was built from, so that checking needs no Go.
 install_programs() {
