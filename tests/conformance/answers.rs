@@ -5,8 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, ensure};
 
+/// Below it the registry answers; elsewhere, at the token endpoint, Tidegate does, and says what it likes.
+const REGISTRY: &str = "/v2/";
+
 /// Header fields that only Tidegate's answers have. It adds nothing else and takes nothing away.
 const OURS: [&str; 1] = ["x-request-id"];
+
+/// Through Tidegate this answer is Tidegate's own, in its own words.
+const UNAUTHORIZED: &str = "401";
 
 /// Header fields of which the value is compared too; those of the others are random, or name a host or a moment.
 const COMPARED: [&str; 6] = [
@@ -52,25 +58,29 @@ impl Answers {
     /// `METHOD path status (fields)`, one after the other.
     fn read(&mut self, record: &str) -> String {
         let mut exchanges = Vec::new();
-        let (mut method, mut url) = ("", "");
+        let (mut method, mut path) = ("?", String::new());
         let mut lines = record.lines().peekable();
         while let Some(line) = lines.next() {
             match line {
                 "~~~ REQUEST ~~~" => {
                     method = lines.next().and_then(|line| line.strip_prefix("Method: ")).unwrap_or("?");
-                    url = lines.next().and_then(|line| line.strip_prefix("URL: ")).unwrap_or("?");
+                    path = self.path(lines.next().and_then(|line| line.strip_prefix("URL: ")).unwrap_or("?"));
                 }
                 "~~~ RESPONSE ~~~" => {
                     let status = lines.next().and_then(|line| line.strip_prefix("Status: ")).unwrap_or("?");
                     let mut fields = Vec::new();
                     let _title = lines.next_if_eq(&"Headers:");
-                    while let Some(field) = lines.peek().and_then(|line| field(line)) {
-                        fields.extend(field);
+                    while let Some(field) = lines.peek().and_then(|line| Field::parse(line)) {
+                        fields.extend(field.compared(status == UNAUTHORIZED));
                         lines.next();
                     }
-                    exchanges.push(format!("{method} {} {status} ({})", self.path(url), fields.join("; ")));
+                    if path.starts_with(REGISTRY) {
+                        exchanges.push(format!("{method} {path} {status} ({})", fields.join("; ")));
+                    } else {
+                        exchanges.push(format!("{method} {path} {status}"));
+                    }
                 }
-                "~~~ Error ~~~" => exchanges.push(format!("{method} {} no answer", self.path(url))),
+                "~~~ Error ~~~" => exchanges.push(format!("{method} {path} no answer")),
                 _ => {}
             }
         }
@@ -82,7 +92,7 @@ impl Answers {
         let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
         let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
         let path = path.split(['?', '#']).next().unwrap_or_default();
-        if path.starts_with("v2/") {
+        if path.starts_with(REGISTRY.trim_start_matches('/')) {
             self.hosts.insert(host.to_owned());
         }
         for (before_random, after) in RANDOM {
@@ -100,10 +110,10 @@ impl Answers {
         &self.hosts
     }
 
-    /// How many cases there are with a record.
+    /// How many answers of the registry are compared.
     pub(crate) fn exchanges(&self) -> usize {
-        let asked = |exchange: &String| exchange.split(SEPARATOR).filter(|one| !one.is_empty()).count();
-        self.exchanges.values().flatten().map(asked).sum()
+        let exchanges = self.exchanges.values().flatten().flat_map(|record| record.split(SEPARATOR));
+        exchanges.filter(|one| one.contains(REGISTRY)).count()
     }
 
     /// Why cases of this name failed.
@@ -124,19 +134,28 @@ const RANDOM: [(&str, &str); 2] =
 /// Between the exchanges of one case.
 const SEPARATOR: &str = ", then ";
 
-/// A line that is a header field: what of it is compared, if anything.
-fn field(line: &str) -> Option<Option<String>> {
-    let (name, value) = line.strip_prefix(' ')?.trim_start().split_once(": [")?;
-    let value = value.strip_suffix(']')?;
-    let name = name.to_ascii_lowercase();
-    if !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
-        return None;
+/// A header field as the suite writes it down.
+struct Field<'a> {
+    name: String,
+    value: &'a str,
+}
+
+impl<'a> Field<'a> {
+    fn parse(line: &'a str) -> Option<Self> {
+        let (name, value) = line.strip_prefix(' ')?.trim_start().split_once(": [")?;
+        let value = value.strip_suffix(']')?;
+        let named = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+        named.then(|| Self { name: name.to_ascii_lowercase(), value })
     }
-    Some(match (OURS.contains(&name.as_str()), COMPARED.contains(&name.as_str())) {
-        (true, _) => None,
-        (false, true) => Some(format!("{name}: {value}")),
-        (false, false) => Some(name),
-    })
+
+    /// What of it is held against the other run, if anything.
+    fn compared(self, by_name_only: bool) -> Option<String> {
+        let Self { name, value } = self;
+        if OURS.contains(&name.as_str()) {
+            return None;
+        }
+        Some(if COMPARED.contains(&name.as_str()) && !by_name_only { format!("{name}: {value}") } else { name })
+    }
 }
 
 /// What stands between the first `open` and the `close` after it.

@@ -20,7 +20,7 @@ const REASON: usize = 160;
 pub(crate) fn line(outcome: &Outcome) -> String {
     let count = |verdict| outcome.verdicts.count(verdict);
     format!(
-        "{:22} {} passed, {} failed, {} skipped of {}; {} verdicts, {} exchanges, {:.0} s",
+        "{:22} {} passed, {} failed, {} skipped of {}; {} verdicts, {} exchanges, {} logged, {:.0} s",
         outcome.course.name(),
         count(Verdict::Passed),
         count(Verdict::Failed) + count(Verdict::Broken),
@@ -28,6 +28,7 @@ pub(crate) fn line(outcome: &Outcome) -> String {
         outcome.verdicts.total(),
         outcome.verdicts.cases(),
         outcome.answers.exchanges(),
+        outcome.logged,
         outcome.took.as_secs_f64()
     )
 }
@@ -90,8 +91,8 @@ this page from what happened; nothing in it is written by hand.
 **What it means.** Tidegate is not a registry and conforms to nothing by itself: it must not change what the registry behind
 it says. So a client, or a suite, that gets along with your registry gets along with it through Tidegate, and what your
 registry cannot do it still cannot. Held against each other are, case for case, the verdicts, and exchange for exchange the
-status, the names of all header fields of the answer and the values of those that are not random. One field is Tidegate's own:
-`X-Request-Id`. Any other difference fails the target.
+status, the names of all header fields of the answer and the values of those that are not random. Tidegate's own are one field,
+`X-Request-Id`, the words of a 401 and the token endpoint. Any other difference fails the target.
 
 **How it is known that Tidegate was not gone round.** Registry and Tidegate run in network namespaces of their own, and from
 where the suite runs there is no way to the registry. The registry's access log must show the one address of Tidegate, every
@@ -113,7 +114,7 @@ Alone and through Tidegate alike. Of several cases that bear one name the number
 /// A row a run.
 fn table(outcomes: &[Outcome]) -> String {
     let mut text = String::from(
-        "| registry | profile | path | passed | failed | skipped | verdicts | exchanges | logged by Tidegate |\n\
+        "| registry | profile | path | passed | failed | skipped | verdicts compared | exchanges compared | logged by Tidegate |\n\
          | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for Outcome { course, verdicts, answers, logged, .. } in outcomes {
