@@ -46,7 +46,9 @@ impl Answers {
             let exchanges = answers.read(&record);
             answers.exchanges.entry(name.clone()).or_default().push(exchanges);
             if let Some(reason) = between(case, "<system-out>", "</system-out>") {
-                let reason = unescape(reason).lines().map(plain).collect::<Vec<_>>().join("; ");
+                // Of several complaints the order is random.
+                let reason: BTreeSet<String> = unescape(reason).lines().map(plain).collect();
+                let reason = reason.into_iter().collect::<Vec<_>>().join("; ");
                 answers.reasons.entry(name).or_default().insert(reason);
             }
         }
@@ -116,9 +118,10 @@ impl Answers {
         exchanges.filter(|one| one.contains(REGISTRY)).count()
     }
 
-    /// Why cases of this name failed.
-    pub(crate) fn reasons(&self, name: &str) -> Vec<&str> {
-        self.reasons.get(name).map(|reasons| reasons.iter().map(String::as_str).collect()).unwrap_or_default()
+    /// Why the first case of this name that did not pass did not, whoever was asked.
+    pub(crate) fn reason(&self, name: &str) -> String {
+        let reason = self.reasons.get(name).and_then(BTreeSet::first).cloned().unwrap_or_default();
+        self.hosts.iter().fold(reason, |reason, host| reason.replace(host.as_str(), "registry"))
     }
 
     /// Names whose exchanges are not those of `other`, and how.

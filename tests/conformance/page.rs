@@ -108,7 +108,8 @@ uploads, digest headers, tags as parameters of a manifest's PUT, sparse manifest
 const FAILURES: &str = "
 ## What the registries themselves fail
 
-Alone and through Tidegate alike. Of several cases that bear one name the number that failed is given, and the first reason.
+Alone and through Tidegate alike, in the suite's words. Of several cases that bear one name the number that failed is given, and
+the first reason.
 ";
 
 /// A row a run.
@@ -150,25 +151,31 @@ fn list(lines: &[String], none: &str) -> String {
     lines.iter().map(|line| format!("- `{}`\n", plain(line))).collect()
 }
 
-/// What one registry fails, by name of the case, and in which profiles.
+/// What one registry fails: a row for what fails in the same group for the same reason in the same profiles.
 fn failures(outcomes: &[Outcome], flavor: Flavor) -> String {
-    let mut rows: BTreeMap<&str, (BTreeSet<Profile>, usize, usize, &str)> = BTreeMap::new();
-    for outcome in outcomes.iter().filter(|outcome| outcome.course.flavor == flavor && outcome.course.way == Way::Alone)
-    {
-        for (name, failed, of) in outcome.verdicts.failed() {
-            let reason = outcome.answers.reasons(name).first().copied().unwrap_or_default();
-            let row = rows.entry(name).or_insert((BTreeSet::new(), failed, of, reason));
-            row.0.insert(outcome.course.profile);
+    let mut cases: BTreeMap<&str, (BTreeSet<Profile>, String, String)> = BTreeMap::new();
+    for Outcome { course, verdicts, answers, .. } in outcomes {
+        if course.flavor != flavor || course.way != Way::Alone {
+            continue;
+        }
+        for (name, failed, of) in verdicts.failed() {
+            let many = if of == 1 { String::new() } else { format!(" ({failed} of {of})") };
+            let case = cases.entry(name).or_insert_with(|| (BTreeSet::new(), answers.reason(name), many));
+            case.0.insert(course.profile);
         }
     }
+    let mut rows: BTreeMap<(&str, String, String), Vec<String>> = BTreeMap::new();
+    for (name, (profiles, reason, many)) in cases {
+        let profiles = profiles.into_iter().map(Profile::name).collect::<Vec<_>>().join(", ");
+        let (group, case) = name.split_once('/').unwrap_or(("", name));
+        rows.entry((group, profiles, reason)).or_default().push(format!("{case}{many}"));
+    }
     let mut text = format!(
-        "\n### Registry {}\n\n| case | profiles | failed | reason |\n| --- | --- | --- | --- |\n",
+        "\n### Registry {}\n\n| group | cases | profiles | reason |\n| --- | --- | --- | --- |\n",
         flavor.name()
     );
-    for (name, (profiles, failed, of, reason)) in rows {
-        let profiles = profiles.into_iter().map(Profile::name).collect::<Vec<_>>().join(", ");
-        let failed = if of == 1 { "yes".to_owned() } else { format!("{failed} of {of}") };
-        let _ = writeln!(text, "| {name} | {profiles} | {failed} | `{}` |", plain(reason));
+    for ((group, profiles, reason), cases) in rows {
+        let _ = writeln!(text, "| {group} | {} | {profiles} | `{}` |", cases.join(", "), plain(&reason));
     }
     text
 }
