@@ -2,11 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::answers::Answers;
-use crate::course::Outcome;
+use crate::course::{Course, Http, Outcome, Way};
+use crate::suite::Profile;
+use crate::support::door::Renew;
+use crate::support::registry::Flavor;
 use crate::verdicts::Verdicts;
 
 /// What came out of it all.
@@ -126,6 +130,26 @@ pub(crate) fn check() -> Result<()> {
     ensure!(answers.hosts().iter().eq(["here:5000"]), "asked: {:?}", answers.hosts());
     ensure!(answers.reason("blobs/get") == "received 404", "reason: {}", answers.reason("blobs/get"));
     ensure!(Answers::parse("<testsuites></testsuites>").is_err(), "no record was taken for one");
+    judging()
+}
+
+/// What is noise and what is wrong.
+fn judging() -> Result<()> {
+    let outcome = |way: Way, report: &str| -> Result<Outcome> {
+        let course = Course { flavor: Flavor::Docker28, profile: Profile::Stable, way };
+        let (verdicts, answers) = (Verdicts::parse(report)?, Answers::parse(RECORD)?);
+        Ok(Outcome { course, verdicts, answers, logged: 0, took: Duration::ZERO })
+    };
+    let other = REPORT.replacen("get: Pass", "get: FAIL", 1);
+    let through = Way::Through(Http::Two, Renew::Resign);
+    let (alone, steady) = (outcome(Way::Alone, REPORT)?, outcome(Way::AloneAgain, REPORT)?);
+    let judged = judge(&[alone, steady, outcome(through, &other)?]);
+    ensure!(judged.noise.is_empty() && judged.wrong.len() == 1, "what Tidegate changed was not seen: {judged:?}");
+    let unsteady = outcome(Way::AloneAgain, &other)?;
+    let judged = judge(&[outcome(Way::Alone, REPORT)?, unsteady, outcome(through, &other)?]);
+    ensure!(judged.noise.len() == 1 && judged.wrong.is_empty(), "noise was not taken for noise: {judged:?}");
+    let judged = judge(&[outcome(through, REPORT)?]);
+    ensure!(judged.wrong.len() == 1, "a run without one to hold it against was taken for good");
     Ok(())
 }
 

@@ -69,7 +69,7 @@ impl Course {
                 for http in [Http::One, Http::Two] {
                     ways.push(Way::Through(http, Renew::Resign));
                 }
-                // How Tidegate comes by its token changes no answer of the registry's, so once is enough.
+                // How Tidegate comes by its token should change no answer of the registry's: once shows it.
                 if profile == Profile::Stable {
                     ways.push(Way::Through(Http::Two, Renew::Exchange));
                 }

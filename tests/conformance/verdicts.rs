@@ -7,6 +7,12 @@ use anyhow::{Context, Result, ensure};
 /// The root of every name.
 const ROOT: &str = "OCI Conformance Test";
 
+/// Stands for the name of the root itself, whose verdict is the worst of all.
+const ALL: &str = "all";
+
+/// Stands for a case's name where the counts differ.
+const COUNTS: &str = "counts";
+
 /// As the suite spells them.
 const SPELLINGS: [(&str, Verdict); 5] = [
     ("Pass", Verdict::Passed),
@@ -51,7 +57,8 @@ impl Verdicts {
         for line in report.lines().map(str::trim) {
             let Some((name, value)) = line.rsplit_once(": ") else { continue };
             if let (Some(name), Some(verdict)) = (name.strip_prefix(ROOT), Verdict::parse(value)) {
-                cases.entry(name.trim_start_matches('/').to_owned()).or_default().push(verdict);
+                let name = name.strip_prefix('/').unwrap_or(ALL);
+                cases.entry(name.to_owned()).or_default().push(verdict);
             } else if let (name, Ok(count)) = (name.trim_end_matches('.'), value.trim().parse::<usize>()) {
                 match Verdict::parse(name) {
                     Some(verdict) => drop(counts.insert(verdict, count)),
@@ -88,18 +95,15 @@ impl Verdicts {
             !self.cases.iter().any(|(other, verdicts)| other.starts_with(&below) && failed(verdicts) > 0)
         };
         let rows = self.cases.iter().map(|(name, verdicts)| (name.as_str(), failed(verdicts), verdicts.len()));
-        rows.filter(|(name, failed, _)| *failed > 0 && !name.is_empty() && leaf(name)).collect()
+        rows.filter(|(name, failed, _)| *failed > 0 && *name != ALL && leaf(name)).collect()
     }
 
     /// Names whose verdicts are not those of `other`, and how.
     pub(crate) fn differences(&self, other: &Self) -> BTreeMap<String, String> {
         let mut found = crate::compare::unlike(&self.cases, &other.cases);
         if self.counts != other.counts {
-            found.insert(COUNTS.to_owned(), format!("{:?} here, {:?} there", self.counts, other.counts));
+            found.insert(COUNTS.to_owned(), format!("{:?} alone, {:?} through", self.counts, other.counts));
         }
         found
     }
 }
-
-/// Stands for a case's name where the counts differ.
-pub(crate) const COUNTS: &str = "counts";
