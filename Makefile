@@ -31,7 +31,7 @@ matrix: parts ## the whole matrix, written into docs/matrix.md: every client, re
 	$(CARGO) test --locked --test matrix -- --full --write docs/matrix.md
 
 .PHONY: conformance
-conformance: parts ## the OCI conformance suite at the registries alone and through Tidegate, written into docs/conformance.md
+conformance: parts ## the OCI conformance suite at registries alone and through Tidegate, and h2spec, into docs/conformance.md
 	$(CARGO) test --locked --test conformance -- --full --write docs/conformance.md
 
 .PHONY: lint

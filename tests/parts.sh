@@ -134,7 +134,32 @@ install_programs() {
   done
 }
 
+# --- h2spec names no versions of what it needs, so they are pinned in a module made for it.
+h2spec=v2.2.1+incompatible
+h2spec_module='module tidegate.invalid/h2spec
+
+go 1.24.0
+
+require (
+	github.com/fatih/color v1.18.0
+	github.com/spf13/cobra v1.10.2
+	github.com/summerwind/h2spec '$h2spec'
+	golang.org/x/net v0.47.0
+)'
+
+install_h2spec() {
+  [ -x "$bin/h2spec" ] && [ "$(cat "$bin/.h2spec" 2>/dev/null)" = "$h2spec_module" ] && return
+  [ -n "${go:-}" ] || find_go
+  say "h2spec: building $h2spec"
+  mkdir -p "$parts/h2spec"
+  echo "$h2spec_module" >"$parts/h2spec/go.mod"
+  (cd "$parts/h2spec" && GOFLAGS='-mod=mod -trimpath -buildvcs=false' "$go" build -o "$bin/h2spec" \
+    github.com/summerwind/h2spec/cmd/h2spec) || die "h2spec $h2spec was not built"
+  echo "$h2spec_module" >"$bin/.h2spec"
+}
+
 mkdir -p "$bin"
 install_packages
 install_programs
+install_h2spec
 say 'done'

@@ -46,10 +46,10 @@ impl Answers {
             let exchanges = answers.read(&record);
             answers.exchanges.entry(name.clone()).or_default().push(exchanges);
             if let Some(reason) = between(case, "<system-out>", "</system-out>") {
-                // Of several complaints the order is random.
-                let reason: BTreeSet<String> = unescape(reason).lines().map(plain).collect();
-                let reason = reason.into_iter().collect::<Vec<_>>().join("; ");
-                answers.reasons.entry(name).or_default().insert(reason);
+                // Of several complaints the order is random. The one about the status says most.
+                let mut reason: Vec<String> = unescape(reason).lines().map(plain).collect();
+                reason.sort_by_key(|line| (!line.contains("status code"), line.clone()));
+                answers.reasons.entry(name).or_default().insert(reason.join("; "));
             }
         }
         answers.exchanges.values_mut().for_each(|exchanges| exchanges.sort());

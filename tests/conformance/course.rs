@@ -121,6 +121,14 @@ pub(crate) struct Outcome {
     pub(crate) took: Duration,
 }
 
+/// What stands while a course through Tidegate is run.
+pub(crate) struct Standing {
+    pub(crate) authority: Authority,
+    pub(crate) registry: Registry,
+    pub(crate) door: Door,
+    pub(crate) orders: Orders,
+}
+
 /// What all courses share.
 #[derive(Debug)]
 pub(crate) struct Ground {
@@ -135,30 +143,23 @@ impl Ground {
     async fn run(self: Rc<Self>, course: Course, number: u16) -> Result<Outcome> {
         let dir = self.dir.join(course.name());
         std::fs::create_dir_all(&dir)?;
-        let voice = Voice {
-            issuer: "gitlab-issuer".to_owned(),
-            service: "container_registry".to_owned(),
-            kid: self.keys.authority_kid.clone(),
-        };
-        let anywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-        let authority = Authority::start(anywhere, voice.clone(), &self.keys.authority_key, Life::Plain(300)).await?;
-        authority.admit(Login::user(7, USER, PASSWORD, "conformance"));
         match course.way {
-            Way::Alone | Way::AloneAgain => self.alone(course, &dir, &voice, &authority).await,
+            Way::Alone | Way::AloneAgain => self.alone(course, &dir).await,
             Way::Through(http, renew) => {
-                let orders = self.orders(number, renew, authority.address().port());
-                self.through(course, http, &dir, &voice, &orders).await
+                let standing = self.stand(course.flavor, renew, number, &dir).await?;
+                self.through(course, http, &dir, standing).await
             }
         }
     }
 
-    async fn alone(&self, course: Course, dir: &Path, voice: &Voice, authority: &Authority) -> Result<Outcome> {
+    async fn alone(&self, course: Course, dir: &Path) -> Result<Outcome> {
+        let (voice, authority) = self.authority().await?;
         // A port nobody listens on just now: the registry cannot be given a socket.
         let listen = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let trust = Trust {
             realm: format!("http://127.0.0.1:{}/jwt/auth", authority.address().port()),
-            issuer: voice.issuer.clone(),
-            service: voice.service.clone(),
+            issuer: voice.issuer,
+            service: voice.service,
             bundle: self.keys.authority_certificate.clone(),
             jwks: Some(self.keys.authority_jwks.clone()),
         };
@@ -168,22 +169,9 @@ impl Ground {
         Ok(outcome)
     }
 
-    async fn through(&self, course: Course, http: Http, dir: &Path, voice: &Voice, orders: &Orders) -> Result<Outcome> {
-        let resigns = orders.renew == Renew::Resign;
-        // Where Tidegate signs, the registry trusts Tidegate alone: a token of the authority that slips through is refused.
-        let trust = Trust {
-            realm: orders.realm.clone(),
-            issuer: voice.issuer.clone(),
-            service: voice.service.clone(),
-            bundle: if resigns { &self.keys.signing_ca } else { &self.keys.authority_certificate }.clone(),
-            jwks: (!resigns).then(|| self.keys.authority_jwks.clone()),
-        };
-        let yard = Some(self.yard.yard());
-        let registry = Registry::start(course.flavor, &dir.join("registry"), yard, orders.origin, &trust).await?;
-        let gatehouse = Some(self.yard.gatehouse());
-        let door = Door::start(&self.tidegate, &dir.join("door"), gatehouse, orders, voice, &self.keys).await?;
+    async fn through(&self, course: Course, http: Http, dir: &Path, standing: Standing) -> Result<Outcome> {
+        let Standing { registry, door, orders, authority: _asked } = standing;
         let mut outcome = self.judge(course, dir, &orders.public.to_string(), Some(http)).await?;
-
         if let Ok(Ok(_)) = timeout(Duration::from_secs(1), TcpStream::connect(orders.origin)).await {
             bail!("the registry can be reached without Tidegate");
         }
@@ -195,6 +183,36 @@ impl Ground {
         let sent = outcome.answers.exchanges();
         ensure!(outcome.logged == sent, "{sent} requests sent, {} in Tidegate's log", outcome.logged);
         Ok(outcome)
+    }
+
+    async fn authority(&self) -> Result<(Voice, Authority)> {
+        let voice = Voice {
+            issuer: "gitlab-issuer".to_owned(),
+            service: "container_registry".to_owned(),
+            kid: self.keys.authority_kid.clone(),
+        };
+        let anywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        let authority = Authority::start(anywhere, voice.clone(), &self.keys.authority_key, Life::Plain(300)).await?;
+        authority.admit(Login::user(7, USER, PASSWORD, "conformance"));
+        Ok((voice, authority))
+    }
+
+    /// An authority, a registry in the yard and Tidegate in the gatehouse, the only one with a way to it.
+    pub(crate) async fn stand(&self, flavor: Flavor, renew: Renew, number: u16, dir: &Path) -> Result<Standing> {
+        let (voice, authority) = self.authority().await?;
+        let orders = self.orders(number, renew, authority.address().port());
+        // Where Tidegate signs, the registry trusts Tidegate alone: a token of the authority that slips through is refused.
+        let (bundle, jwks) = match renew {
+            Renew::Resign => (self.keys.signing_ca.clone(), None),
+            Renew::Exchange => (self.keys.authority_certificate.clone(), Some(self.keys.authority_jwks.clone())),
+        };
+        let (issuer, service) = (voice.issuer.clone(), voice.service.clone());
+        let trust = Trust { realm: orders.realm.clone(), issuer, service, bundle, jwks };
+        let yard = Some(self.yard.yard());
+        let registry = Registry::start(flavor, &dir.join("registry"), yard, orders.origin, &trust).await?;
+        let gatehouse = Some(self.yard.gatehouse());
+        let door = Door::start(&self.tidegate, &dir.join("door"), gatehouse, &orders, &voice, &self.keys).await?;
+        Ok(Standing { authority, registry, door, orders })
     }
 
     async fn judge(&self, course: Course, dir: &Path, address: &str, http: Option<Http>) -> Result<Outcome> {

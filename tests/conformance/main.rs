@@ -1,10 +1,10 @@
 //! The conformance suite of the OCI distribution specification, at registries alone and at the same registries through
-//! Tidegate: what it says of them must not change because Tidegate stands before them.
+//! Tidegate: what it says of them must not change because Tidegate stands before them. And h2spec at Tidegate's listener.
 //!
 //! ```text
 //! cargo test --test conformance                   the covering part: one registry, alone and over HTTP/2
 //! cargo test --test conformance -- --full         every registry, profile and path; --write FILE renders the page
-//! cargo test --test conformance -- 3.1-wide       the courses whose names contain that
+//! cargo test --test conformance -- 3.1-wide       the courses whose names contain that; `h2spec` is one too
 //!                                 --at-once N: so many side by side; --keep: leave the files
 //! ```
 //! Needs root (namespaces) and the parts that `tests/parts.sh` installs. A missing part is a failure.
@@ -14,6 +14,7 @@
 mod answers;
 mod compare;
 mod course;
+mod frames;
 mod page;
 mod suite;
 mod verdicts;
@@ -95,12 +96,13 @@ fn start() -> Result<ExitCode> {
         println!("conformance: test");
         return Ok(ExitCode::SUCCESS);
     }
-    if courses.is_empty() {
+    let frames = asked.filters.is_empty() || asked.filters.iter().any(|filter| frames::PROGRAM.contains(filter));
+    if courses.is_empty() && !frames {
         println!("conformance: no course has that name");
         return Ok(ExitCode::SUCCESS);
     }
     become_root("namespaces")?;
-    let programs = ["setpriv", "nsenter", "ip", suite::PROGRAM];
+    let programs = ["setpriv", "nsenter", "ip", suite::PROGRAM, frames::PROGRAM];
     let missing = missing(programs.into_iter().chain(Flavor::ALL.map(Flavor::program)));
     ensure!(missing.is_empty(), "not installed: {}; tests/parts.sh installs them", missing.join(", "));
     // One thread, to its end: children are tied to the thread that started them.
@@ -108,13 +110,14 @@ fn start() -> Result<ExitCode> {
     // Before the tasks, so that it goes after them: a run that fails leaves tasks, and those have daemons that use it.
     let dir = Files::make(asked.keep)?;
     let tasks = LocalSet::new();
-    tasks.block_on(&runtime, run(&asked, &courses, dir.path()))
+    tasks.block_on(&runtime, run(&asked, &courses, frames, dir.path()))
 }
 
-async fn run(asked: &Asked, courses: &[Course], dir: &Path) -> Result<ExitCode> {
+async fn run(asked: &Asked, courses: &[Course], frames: bool, dir: &Path) -> Result<ExitCode> {
     let begun = Instant::now();
     println!("conformance: {} courses, files in {}", courses.len(), dir.display());
     compare::check().context("the comparison does not see what it is for")?;
+    frames::check()?;
     let yard = Yard::lay_out()?;
     let ground = Rc::new(Ground {
         dir: dir.to_owned(),
@@ -124,9 +127,13 @@ async fn run(asked: &Asked, courses: &[Course], dir: &Path) -> Result<ExitCode> 
     });
     let told = |outcome: &course::Outcome| println!("{}", page::line(outcome));
     let outcomes = course::run_all(&ground, courses, asked.at_once.unwrap_or(4), told).await?;
+    let frames = if frames { Some(frames::judge(&ground).await.context(frames::PROGRAM)?) } else { None };
+    if let Some(frames) = &frames {
+        println!("{:22} {frames}", frames::PROGRAM);
+    }
     let judged = compare::judge(&outcomes);
     if let Some(path) = &asked.write {
-        let text = page::page(&outcomes, &judged, &page::versions().await?);
+        let text = page::page(&outcomes, &judged, frames.as_ref(), &page::versions().await?);
         std::fs::write(path, text).with_context(|| path.display().to_string())?;
     }
     for line in &judged.noise {

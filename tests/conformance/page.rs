@@ -8,7 +8,8 @@ use anyhow::Result;
 
 use crate::compare::Judged;
 use crate::course::{Course, Outcome, Way};
-use crate::suite::Profile;
+use crate::frames::{self, Frames};
+use crate::suite::{self, Profile};
 use crate::support::process::{command, run};
 use crate::support::registry::Flavor;
 use crate::verdicts::Verdict;
@@ -45,7 +46,7 @@ pub(crate) fn summary(outcomes: &[Outcome], judged: &Judged) -> String {
     )
 }
 
-/// The parts and their versions, by asking them. The suite knows none of its own; what it was built from stands beside it.
+/// The parts and their versions, by asking them. Some know none of their own; what they were built from stands beside them.
 pub(crate) async fn versions() -> Result<Vec<(String, String)>> {
     let mut versions = Vec::new();
     for (program, argument) in [("docker-registry", "--version"), ("registry", "--version"), ("uname", "-sr")] {
@@ -53,14 +54,22 @@ pub(crate) async fn versions() -> Result<Vec<(String, String)>> {
         let line = said.lines().next().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
         versions.push((program.to_owned(), line));
     }
-    let built = "cat \"$(dirname \"$(command -v conformance)\")/.conformance\"";
-    let suite = run(command("sh").args(["-c", built]), Duration::from_secs(20)).await?.stdout;
-    versions.push(("the suite".to_owned(), suite.trim().to_owned()));
+    for (part, module) in [(suite::PROGRAM, "distribution-spec/conformance"), (frames::PROGRAM, "summerwind/h2spec")] {
+        let built = format!("cat \"$(dirname \"$(command -v {part})\")/.{part}\"");
+        let built = run(command("sh").args(["-c", &built]), Duration::from_secs(20)).await?.stdout;
+        let line = built.lines().find(|line| line.contains(module)).unwrap_or_default();
+        versions.push((part.to_owned(), line.trim().replace('@', " ")));
+    }
     Ok(versions)
 }
 
 /// `docs/conformance.md`.
-pub(crate) fn page(outcomes: &[Outcome], judged: &Judged, versions: &[(String, String)]) -> String {
+pub(crate) fn page(
+    outcomes: &[Outcome],
+    judged: &Judged,
+    frames: Option<&Frames>,
+    versions: &[(String, String)],
+) -> String {
     let mut page = String::from(INTRODUCTION);
     let _ = write!(page, "\nRun on {}: {}.\n\n", today(), summary(outcomes, judged));
     page.push_str(&table(outcomes));
@@ -71,6 +80,7 @@ pub(crate) fn page(outcomes: &[Outcome], judged: &Judged, versions: &[(String, S
         &judged.noise,
         "Nothing, once cases that bear the same name are counted and not put in order.\n",
     ));
+    let _ = write!(page, "{FRAMES}{}.\n", frames.map_or("Not run".to_owned(), Frames::to_string));
     page.push_str(FAILURES);
     for flavor in Flavor::ALL {
         page.push_str(&failures(outcomes, flavor));
@@ -104,6 +114,12 @@ Profiles: *stable* is what the suite asks when it is told nothing (distribution-
 this family do not claim: SHA-512, referrers, subjects, layers that stay elsewhere. *Wide* adds all that is optional: cancelled
 uploads, digest headers, tags as parameters of a manifest's PUT, sparse manifests.
 ";
+
+const FRAMES: &str = "
+## HTTP/2, frame by frame
+
+[h2spec](https://github.com/summerwind/h2spec) at Tidegate's own listener over TLS, its strict cases included. None of its
+requests has a token, and none may reach the registry. ";
 
 const FAILURES: &str = "
 ## What the registries themselves fail
