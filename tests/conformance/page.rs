@@ -80,7 +80,7 @@ pub(crate) fn page(
         &judged.noise,
         "Nothing, once cases that bear the same name are counted and not put in order.\n",
     ));
-    let _ = write!(page, "{FRAMES}{}.\n", frames.map_or("Not run".to_owned(), Frames::to_string));
+    let _ = writeln!(page, "{FRAMES}{}.", frames.map_or("Not run".to_owned(), Frames::to_string));
     page.push_str(FAILURES);
     for flavor in Flavor::ALL {
         page.push_str(&failures(outcomes, flavor));
