@@ -34,6 +34,10 @@ secrets: parts ## plant a secret wherever one can stand, and search all that is 
 matrix: parts ## the whole matrix, written into docs/matrix.md: every client, registry, path and renew, with and without Tidegate
 	$(CARGO) test --locked --test matrix -- --full --write docs/matrix.md
 
+.PHONY: conformance
+conformance: parts ## the OCI conformance suite at registries alone and through Tidegate, and h2spec, into docs/conformance.md
+	$(CARGO) test --locked --test conformance -- --full --write docs/conformance.md
+
 .PHONY: lint
 lint: ## fmt, clippy, doc; deny where cargo-deny is installed
 	$(CARGO) fmt --all --check
