@@ -14,6 +14,7 @@ pub mod answer;
 pub mod basic;
 pub mod challenge;
 pub mod config;
+pub mod framing;
 mod keys;
 pub mod location;
 pub mod proxy_header;
@@ -32,6 +33,7 @@ pub const TARGETS: &[Target] = &[
     ("basic", basic::check),
     ("challenge", challenge::check),
     ("config", config::check),
+    ("framing", framing::check),
     ("location", location::check),
     ("proxy_header", proxy_header::check),
     ("route", route::check),

@@ -180,6 +180,7 @@ mutations_hold! {
     credentials_are_read_as_they_were_sent_and_in_one_spelling: "basic";
     a_challenge_reads_back_as_it_was_meant: "challenge";
     a_configuration_means_the_same_written_again_and_mistakes_stand_in_the_file: "config";
+    every_reader_finds_the_same_messages_in_what_the_gate_passes: "framing";
     a_location_stays_on_our_origin_and_comes_back_as_the_registrys_bytes: "location";
     an_address_comes_from_the_proxy_header_and_from_nothing_behind_it: "proxy_header";
     whoever_rewrites_a_path_reads_the_repository_that_was_authorised: "route";
