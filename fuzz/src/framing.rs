@@ -26,7 +26,11 @@ pub fn check(data: &[u8]) {
     let bytes = data.get(..whole.bytes).unwrap_or_default();
     let (ends, bodies) = messages(bytes);
     for reader in Reader::all() {
-        let others = reader.ends(bytes);
+        let mut others = reader.ends(bytes);
+        // The line feed that is still to come, or was refused, makes no other message of it.
+        if reader.cr && bytes.ends_with(b"\r") {
+            others.retain(|end| *end < bytes.len());
+        }
         assert_eq!(others, ends, "{reader:?} finds other messages in {}", bytes.escape_ascii());
     }
     let heard = heard(bytes);
@@ -218,8 +222,7 @@ fn heard(bytes: &[u8]) -> Vec<u64> {
             break;
         }
     }
-    let heard = heard.lock().expect("one thread").clone();
-    heard
+    std::mem::take(&mut *heard.lock().expect("one thread"))
 }
 
 /// A client that has sent all of this and waits.
