@@ -126,7 +126,8 @@ impl TokenForm {
         let mut raw = Raw::default();
         for (name, value) in form::pairs(body) {
             let value = value.unwrap_or_default();
-            let slot = match name {
+            // Names are encoded like values: one in another spelling is the same parameter, a second time perhaps.
+            let slot = match form::text(name).ok_or(FormError)?.as_str() {
                 "grant_type" => &mut raw.grant_type,
                 "service" => &mut raw.service,
                 "client_id" => &mut raw.client_id,
