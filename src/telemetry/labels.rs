@@ -175,6 +175,8 @@ labels! {
         ConnectionsPerAddress = "connections_per_address",
         /// The process or the system has no file descriptors left.
         Descriptors = "descriptors",
+        /// Log lines wait to be written, and no more may.
+        LogLines = "log_lines",
         /// `limits.header_bytes`
         HeaderBytes = "header_bytes",
         /// `limits.headers`

@@ -1,10 +1,15 @@
-//! The log's settings and start: one line an event, to standard error.
+//! The log's settings and start: one line an event, to standard error, by way of the [journal](super::journal).
 
 use std::io::IsTerminal;
+use std::sync::Arc;
 
 use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+
+use super::journal::{Closing, Journal};
+use super::json::Json;
+use super::metrics::Metrics;
 
 /// The target of access lines. They are written at `info` whatever `log.level` says, unless it names this target.
 pub const ACCESS: &str = "tidegate::access";
@@ -39,18 +44,24 @@ pub enum Error {
         #[source]
         source: tracing_subscriber::filter::ParseError,
     },
+    /// The thread that writes it does not start.
+    #[error("the log's thread cannot be started")]
+    Thread(#[source] std::io::Error),
     /// There is a log already.
     #[error("the log was started before")]
     Started(#[source] tracing::subscriber::SetGlobalDefaultError),
 }
 
-/// Starts the process's log, on standard error.
+/// Starts the process's log, on standard error; `metrics` count the lines that are lost. What comes back is to be
+/// kept to the end: dropping it writes the last lines.
 ///
 /// # Errors
 /// [`Error`], and then nothing was started.
-pub fn start(settings: &Settings) -> Result<(), Error> {
-    let subscriber = subscriber(settings, std::io::stderr, std::io::stderr().is_terminal())?;
-    tracing::subscriber::set_global_default(subscriber).map_err(Error::Started)
+pub fn start(settings: &Settings, metrics: Arc<Metrics>) -> Result<Closing, Error> {
+    let (journal, closing) = Journal::start(std::io::stderr(), metrics).map_err(Error::Thread)?;
+    let subscriber = subscriber(settings, journal, std::io::stderr().is_terminal())?;
+    tracing::subscriber::set_global_default(subscriber).map_err(Error::Started)?;
+    Ok(closing)
 }
 
 /// The subscriber [`start`] starts, writing to `writer`; `ansi` colours text.
@@ -67,9 +78,7 @@ where
 {
     let builder = tracing_subscriber::fmt().with_env_filter(filter(&settings.level)?).with_writer(writer);
     Ok(match settings.format {
-        Format::Json => {
-            Box::new(builder.json().flatten_event(true).with_current_span(false).with_span_list(false).finish())
-        }
+        Format::Json => Box::new(builder.event_format(Json).finish()),
         Format::Text => Box::new(builder.with_ansi(ansi).finish()),
     })
 }
