@@ -1,9 +1,6 @@
 //! One connection: TCP and TLS under one deadline, and an end to writing into a peer that reads nothing.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Uri;
@@ -26,7 +23,7 @@ pub struct Connector {
 }
 
 /// A connection to an origin.
-type Stream = WriteIdle<MaybeHttpsStream<TokioIo<TcpStream>>>;
+pub type Stream = WriteIdle<MaybeHttpsStream<TokioIo<TcpStream>>>;
 
 impl Connector {
     /// A connector with these roots, this client certificate and these deadlines.
@@ -73,22 +70,21 @@ fn tls(settings: &Settings) -> Result<ClientConfig, Error> {
     }
 }
 
-impl Service<Uri> for Connector {
-    type Response = Stream;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
-    type Future = Pin<Box<dyn Future<Output = Result<Stream, Self::Error>> + Send>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let (connecting, deadline, idle) = (self.inner.call(uri), self.deadline, self.idle);
-        Box::pin(async move {
-            match tokio::time::timeout(deadline, connecting).await {
-                Ok(connected) => Ok(WriteIdle::new(connected?, idle)),
-                Err(_) => Err(Box::new(Error::ConnectTimeout(deadline)) as Self::Error),
-            }
-        })
+impl Connector {
+    /// Connects to the origin that `uri` names.
+    ///
+    /// # Errors
+    /// [`Error::Connect`] or [`Error::ConnectTimeout`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives the connection up.
+    pub async fn connect(&self, uri: Uri) -> Result<Stream, Error> {
+        // It is always ready.
+        let connecting = self.inner.clone().call(uri);
+        match tokio::time::timeout(self.deadline, connecting).await {
+            Ok(Ok(stream)) => Ok(WriteIdle::new(stream, self.idle)),
+            Ok(Err(error)) => Err(Error::Connect(error)),
+            Err(_) => Err(Error::ConnectTimeout(self.deadline)),
+        }
     }
 }
