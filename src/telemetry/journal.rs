@@ -63,8 +63,7 @@ impl Journal {
     /// # Errors
     /// The system's, when it has no thread for it.
     pub(super) fn start(out: impl Write + Send + 'static, metrics: Arc<Metrics>) -> io::Result<(Self, Closing)> {
-        let shared =
-            Shared { pending: Mutex::default(), news: Condvar::new(), done: Condvar::new(), metrics };
+        let shared = Shared { pending: Mutex::default(), news: Condvar::new(), done: Condvar::new(), metrics };
         let journal = Self(Arc::new(shared));
         let shared = Arc::clone(&journal.0);
         let writer = std::thread::Builder::new().name("tidegate-log".into()).spawn(move || shared.write(out))?;
@@ -112,8 +111,7 @@ impl Shared {
         let mut pending = self.lock();
         // Nobody wakes it during this wait but the end: that is what gathers.
         let wait = |pending: &mut Pending| !pending.closed;
-        (pending, _) =
-            self.news.wait_timeout_while(pending, GATHER, wait).unwrap_or_else(PoisonError::into_inner);
+        (pending, _) = self.news.wait_timeout_while(pending, GATHER, wait).unwrap_or_else(PoisonError::into_inner);
         while pending.lines.is_empty() {
             if pending.closed {
                 return None;

@@ -14,7 +14,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Response, Uri, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -54,8 +53,7 @@ struct Idle {
 #[derive(Debug)]
 struct Connection {
     sender: SendRequest<Body>,
-    scheme: Scheme,
-    authority: Authority,
+    origin: Uri,
 }
 
 impl Client {
@@ -75,22 +73,23 @@ impl Client {
         Self(Arc::new(Pool { connector, builder, keep_alive, idle: Mutex::default() }))
     }
 
-    /// Sends a request to the origin that its URI names and waits for the answer's head. The body goes on streaming
-    /// while the answer is read; an answer that comes before the body's end is returned at once.
+    /// Sends a request to `origin` (scheme and authority) and waits for the answer's head. The request's own URI is its
+    /// raw path and query. The body goes on streaming while the answer is read; an answer that comes before the body's
+    /// end is returned at once.
     ///
     /// # Errors
     /// [`Error::Connect`], [`Error::ConnectTimeout`] and [`Error::Url`] when nothing was sent, else [`Error::Broken`].
     ///
     /// # Cancel safety
     /// Dropping the future closes the connection the request went to; the peer never sees a complete body.
-    pub async fn call(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
-        let (scheme, authority, mut request) = origin_form(request)?;
+    pub async fn call(&self, origin: &Uri, mut request: Request<Body>) -> Result<Response<Body>, Error> {
+        name_host(origin, &mut request)?;
         loop {
-            let kept = self.0.take(&scheme, &authority);
+            let kept = self.0.take(origin);
             let is_new = kept.is_none();
             let mut connection = match kept {
                 Some(connection) => connection,
-                None => self.0.connect(scheme.clone(), authority.clone()).await?,
+                None => self.0.connect(origin).await?,
             };
             match connection.sender.try_send_request(request).await {
                 Ok(response) => return Ok(response.map(|body| self.relay(body, connection))),
@@ -122,30 +121,28 @@ impl Pool {
 
     /// The connection to this origin that was used last. One whose last request still has its body on the way is
     /// passed over.
-    fn take(&self, scheme: &Scheme, authority: &Authority) -> Option<Connection> {
-        let mut idle = self.lock();
+    fn take(&self, origin: &Uri) -> Option<Connection> {
         let is_fit = |idle: &Idle| {
-            let Connection { sender, scheme: to, authority: host } = &idle.connection;
-            sender.is_ready() && host == authority && to == scheme && idle.since.elapsed() < self.keep_alive
+            let Connection { sender, origin: to } = &idle.connection;
+            sender.is_ready()
+                && to.authority() == origin.authority()
+                && to.scheme() == origin.scheme()
+                && idle.since.elapsed() < self.keep_alive
         };
+        let mut idle = self.lock();
         let at = idle.iter().rposition(is_fit)?;
         Some(idle.remove(at).connection)
     }
 
-    async fn connect(&self, scheme: Scheme, authority: Authority) -> Result<Connection, Error> {
-        let mut parts = http::uri::Parts::default();
-        parts.scheme = Some(scheme.clone());
-        parts.authority = Some(authority.clone());
-        parts.path_and_query = Some(PathAndQuery::from_static("/"));
-        let uri = Uri::from_parts(parts).map_err(|error| Error::Url(error.into()))?;
-        let stream = self.connector.connect(uri).await?;
+    async fn connect(&self, origin: &Uri) -> Result<Connection, Error> {
+        let stream = self.connector.connect(origin.clone()).await?;
         let (sender, driver) = self.builder.handshake(stream).await.map_err(|error| Error::Connect(error.into()))?;
         tokio::spawn(async move {
             if let Err(error) = driver.with_upgrades().await {
                 tracing::debug!(%error, "a connection to an origin broke off");
             }
         });
-        Ok(Connection { sender, scheme, authority })
+        Ok(Connection { sender, origin: origin.clone() })
     }
 
     /// Keeps a connection for the next request.
@@ -227,28 +224,12 @@ impl HttpBody for Kept {
     }
 }
 
-/// Splits off where the request goes; what is left names it in its Host field (RFC 9112 §3.2.1).
-fn origin_form(mut request: Request<Body>) -> Result<(Scheme, Authority, Request<Body>), Error> {
-    let mut parts = std::mem::take(request.uri_mut()).into_parts();
-    let (Some(scheme), Some(authority)) = (parts.scheme.take(), parts.authority.take()) else {
-        return Err(Error::NoOrigin);
-    };
+/// A request names whom it is for (RFC 9112 §3.2): where its headers do not, the origin.
+fn name_host(origin: &Uri, request: &mut Request<Body>) -> Result<(), Error> {
     if !request.headers().contains_key(header::HOST) {
-        let host = HeaderValue::from_str(authority.as_str()).map_err(|error| Error::Url(error.into()))?;
+        let host = origin.authority().map_or("", http::uri::Authority::as_str);
+        let host = HeaderValue::from_str(host).map_err(|error| Error::Url(error.into()))?;
         request.headers_mut().insert(header::HOST, host);
     }
-    *request.uri_mut() = Uri::from_parts(parts).map_err(|error| Error::Url(error.into()))?;
-    Ok((scheme, authority, request))
-}
-
-/// The same raw path and query at an origin; nothing is decoded or normalised.
-///
-/// # Errors
-/// [`Error::Url`] when the parts make no URI.
-pub fn address(origin: &Uri, target: &str) -> Result<Uri, Error> {
-    let mut parts = http::uri::Parts::default();
-    parts.scheme = origin.scheme().cloned();
-    parts.authority = origin.authority().cloned();
-    parts.path_and_query = Some(target.parse().map_err(|error| Error::Url(http::Error::from(error)))?);
-    Uri::from_parts(parts).map_err(|error| Error::Url(http::Error::from(error)))
+    Ok(())
 }
