@@ -28,7 +28,7 @@ use tokio_rustls::server::TlsStream;
 use tower::{Service, ServiceExt};
 
 use super::activity::{Activity, Expired, Tracked, Watch};
-use super::bounded::{Bounded, PLAIN, RECORD};
+use super::bounded::Bounded;
 use super::drain::Drain;
 use super::slots::{Slot, TooMany};
 use super::{Settings, proxy_protocol, tls};
@@ -145,14 +145,14 @@ impl Protocols {
         slot.count_for(address.ip()).map_err(|TooMany| io::Error::new(io::ErrorKind::QuotaExceeded, TooMany))?;
         let mut peer = Peer { address, local, secure: false, server_name: None };
         let Some(acceptor) = &self.tls else {
-            return Ok(Established { transport: Transport::Plain(Box::new(Bounded::new(stream, PLAIN))), peer, slot });
+            return Ok(Established { transport: Transport::Plain(Box::new(Bounded::new(stream))), peer, slot });
         };
         let stream = acceptor.accept(stream).await?;
         peer.secure = true;
         peer.server_name = stream.get_ref().1.server_name().map(Arc::from);
         let h2 = stream.get_ref().1.alpn_protocol() == Some(tls::H2);
         let transport =
-            if h2 { Transport::H2(Box::new(stream)) } else { Transport::H1(Box::new(Bounded::new(stream, RECORD))) };
+            if h2 { Transport::H2(Box::new(stream)) } else { Transport::H1(Box::new(Bounded::new(stream))) };
         Ok(Established { transport, peer, slot })
     }
 
