@@ -12,6 +12,10 @@ use std::time::Duration;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::time::{Instant, Sleep};
 
+/// Bytes that a socket takes beyond what it can send now (`TCP_NOTSENT_LOWAT`): without it the kernel takes what its
+/// buffers can grow to, megabytes for each transfer to a peer that reads slowly.
+pub const UNSENT: u32 = 256 * 1024;
+
 /// `inner`, failing with [`io::ErrorKind::TimedOut`] once a write made no progress for `idle`.
 #[derive(Debug)]
 pub struct WriteIdle<T> {

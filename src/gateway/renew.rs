@@ -15,7 +15,6 @@ use crate::issuance::renewal::ExchangeError;
 use crate::oci::access::Needed;
 use crate::oci::credentials::Credentials;
 use crate::oci::route::Route;
-use crate::oci::scope;
 use crate::policy::Renew;
 use crate::policy::decide::Refusal;
 use crate::policy::permit::Permit;
@@ -116,16 +115,28 @@ fn is_fresh(minted: &Signed, has_body: bool, now: Timestamp) -> bool {
 
 /// By the token, whose digest is of one length, and the access.
 fn cache_key(presented: TokenDigest, needed: &Needed) -> [u8; 32] {
-    let access = match needed {
-        Needed::AnyToken => String::new(),
-        Needed::WholeToken => "*".to_owned(),
-        Needed::Resources(resources) => scope::write(resources),
-    };
-    let mut context = digest::Context::new(&digest::SHA256);
-    context.update(&presented.0);
-    context.update(access.as_bytes());
+    let mut text = Vec::with_capacity(256);
+    text.extend_from_slice(&presented.0);
+    match needed {
+        Needed::AnyToken => {}
+        Needed::WholeToken => text.push(b'*'),
+        Needed::Resources(resources) => {
+            for resource in resources {
+                // No part holds a byte that ends one.
+                for part in [&resource.kind, &resource.class, &resource.name] {
+                    text.extend_from_slice(part.as_bytes());
+                    text.push(0);
+                }
+                for action in &resource.actions {
+                    text.extend_from_slice(action.as_str().as_bytes());
+                    text.push(1);
+                }
+                text.push(0);
+            }
+        }
+    }
     let mut key = [0; 32];
-    key.copy_from_slice(context.finish().as_ref());
+    key.copy_from_slice(digest::digest(&digest::SHA256, &text).as_ref());
     key
 }
 

@@ -44,9 +44,10 @@ struct Fields<'a>(&'a mut String);
 
 impl Fields<'_> {
     fn name(&mut self, field: &Field) {
-        self.0.push(',');
-        string(self.0, field.name());
-        self.0.push(':');
+        // The names are identifiers of ours.
+        self.0.push_str(",\"");
+        self.0.push_str(field.name());
+        self.0.push_str("\":");
     }
 
     /// A number, or anything else that is JSON as it prints.

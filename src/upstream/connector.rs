@@ -8,11 +8,12 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore};
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tower::Service;
 
 use super::{Error, Settings};
-use crate::base::io::WriteIdle;
+use crate::base::io::{UNSENT, WriteIdle};
 
 /// Connects to `http://` and `https://` origins.
 #[derive(Clone, Debug)]
@@ -82,7 +83,15 @@ impl Connector {
         // It is always ready.
         let connecting = self.inner.clone().call(uri);
         match tokio::time::timeout(self.deadline, connecting).await {
-            Ok(Ok(stream)) => Ok(WriteIdle::new(stream, self.idle)),
+            Ok(Ok(stream)) => {
+                let socket = match &stream {
+                    MaybeHttpsStream::Http(tcp) => tcp.inner(),
+                    MaybeHttpsStream::Https(tls) => tls.inner().get_ref().0.inner().inner(),
+                };
+                // Where it cannot be set, the kernel only holds more.
+                let _ = SockRef::from(socket).set_tcp_notsent_lowat(UNSENT);
+                Ok(WriteIdle::new(stream, self.idle))
+            }
             Ok(Err(error)) => Err(Error::Connect(error)),
             Err(_) => Err(Error::ConnectTimeout(self.deadline)),
         }
