@@ -41,7 +41,7 @@ lint: ## fmt, clippy, doc; deny where cargo-deny is installed
 # The program that measures needs no optimising: what counts is the CPU time of the proxies, which are processes of their own.
 .PHONY: bench
 bench: build ## what it costs, beside nginx and HAProxy; ARGS='--quick --only pull', see docs/performance.md
-	$(CARGO) bench --locked --profile dev --bench bench -- --json target/bench/proxies.json $(ARGS)
+	$(CARGO) bench --locked --profile dev --bench bench -- --json target/bench/last.json $(ARGS)
 
 .PHONY: deny
 deny: ## check crates, licenses and sources; builds cargo-deny if it is missing (5 to 10 minutes)

@@ -9,7 +9,7 @@
 //! `/proc`. `make bench` builds and runs it; `docs/performance.md` says how to read what it prints.
 //!
 //! ```text
-//! cargo bench --profile dev --bench bench -- [proxies] --tidegate target/release/tidegate
+//! cargo bench --profile dev --bench bench -- [proxies|memory] --tidegate target/release/tidegate
 //!     --rounds N   --only pull,push,chunked,h1,h2   --quick   --json FILE   --check   --without-peers
 //! ```
 
@@ -17,6 +17,7 @@
 
 mod cpu;
 mod load;
+mod memory;
 mod origin;
 mod peers;
 mod proxies;
@@ -87,6 +88,8 @@ impl Common {
 enum What {
     /// CPU per GiB and per small request, beside nginx and HAProxy
     Proxies,
+    /// Memory of idle connections, stalled uploads, and pushes to a slow registry
+    Memory,
 }
 
 fn main() -> Result<ExitCode> {
@@ -96,6 +99,7 @@ fn main() -> Result<ExitCode> {
     let report = LocalSet::new().block_on(&runtime, async {
         match asked.what.unwrap_or(What::Proxies) {
             What::Proxies => proxies::run(&asked.common).await,
+            What::Memory => memory::run(&asked.common).await,
         }
     })?;
     println!("{}", report.text());

@@ -10,12 +10,14 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
+use tokio::time::sleep;
 
 use crate::tokens::REPOSITORY;
 
@@ -23,6 +25,31 @@ use crate::tokens::REPOSITORY;
 const PIECE: usize = 256 << 10;
 /// Where a blob's bytes come from.
 static ZEROS: [u8; PIECE] = [0; PIECE];
+
+/// How fast bodies are read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Pace {
+    /// As they come.
+    Full,
+    /// Not at all.
+    Stalled,
+    /// So many bytes a second on every connection.
+    PerSecond(u64),
+}
+
+/// Bytes a second; the most there is means no bound.
+static PACE: AtomicU64 = AtomicU64::new(u64::MAX);
+const STALL_POLL: Duration = Duration::from_millis(50);
+
+/// Sets it for all connections.
+pub(crate) fn set_pace(pace: Pace) {
+    let rate = match pace {
+        Pace::Full => u64::MAX,
+        Pace::Stalled => 0,
+        Pace::PerSecond(bytes) => bytes,
+    };
+    PACE.store(rate, Ordering::Relaxed);
+}
 
 /// What a digest says that names a blob of so many bytes.
 pub(crate) fn digest(length: u64) -> String {
@@ -154,13 +181,24 @@ impl Connection {
     async fn skip(&mut self, mut length: u64) -> Result<()> {
         while length > 0 {
             if self.buffer.is_empty() {
-                ensure!(self.fill().await? > 0, "ended in a body");
+                ensure!(self.paced_fill().await? > 0, "ended in a body");
             }
             let here = self.buffer.len().min(usize::try_from(length)?);
             self.buffer.advance(here);
             length -= u64::try_from(here)?;
         }
         Ok(())
+    }
+
+    async fn paced_fill(&mut self) -> Result<usize> {
+        while PACE.load(Ordering::Relaxed) == 0 {
+            sleep(STALL_POLL).await;
+        }
+        let (read, rate) = (self.fill().await?, PACE.load(Ordering::Relaxed));
+        if rate != u64::MAX && rate != 0 {
+            sleep(Duration::from_secs_f64(read as f64 / rate as f64)).await;
+        }
+        Ok(read)
     }
 
     async fn fill(&mut self) -> Result<usize> {

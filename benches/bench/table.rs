@@ -13,6 +13,8 @@ pub(crate) enum Against {
     Best,
     /// The cheaper of the columns whose name begins so.
     Named(&'static str),
+    /// No peer: the figure itself.
+    Figure,
 }
 
 /// What a row has to reach.
@@ -59,6 +61,7 @@ impl Row {
         match against {
             Against::Best => peer("").map(|peer| ours / peer),
             Against::Named(name) => peer(name).map(|peer| ours / peer),
+            Against::Figure => Some(ours),
         }
     }
 
@@ -143,13 +146,17 @@ fn row(row: &Row) -> Value {
 
 fn verdict(target: &Target, ratio: f64) -> String {
     let met = if ratio <= target.most { "met" } else { "MISSED" };
-    format!("{ratio:.2} of {} (≤ {}: {met})", words(&target.against), target.most)
+    match target.against {
+        Against::Figure => format!("≤ {}: {met}", target.most),
+        _ => format!("{ratio:.2} of {} (≤ {}: {met})", words(&target.against), target.most),
+    }
 }
 
 fn words(against: &Against) -> &'static str {
     match against {
         Against::Best => "the better peer",
         Against::Named(name) => name,
+        Against::Figure => "the figure itself",
     }
 }
 

@@ -40,6 +40,18 @@ pub(crate) struct Upload {
     pub(crate) location: String,
 }
 
+impl Upload {
+    async fn head(&mut self, bytes: u64, framing: Framing) -> Result<()> {
+        let framed = match framing {
+            Framing::Length => format!("Content-Length: {bytes}\r\n"),
+            Framing::Chunked => "Transfer-Encoding: chunked\r\n".to_owned(),
+        };
+        let more = format!("Content-Type: application/octet-stream\r\n{framed}");
+        let head = self.connection.head("PATCH", &self.location, &more);
+        self.connection.send(head.as_bytes()).await
+    }
+}
+
 /// Begins an upload on every connection.
 pub(crate) async fn begin(connections: Vec<Connection>) -> Result<Vec<Upload>> {
     let mut uploads = Vec::new();
@@ -65,13 +77,7 @@ pub(crate) async fn push(uploads: Vec<Upload>, bytes: u64, framing: Framing) -> 
     let mut running = JoinSet::new();
     for mut upload in uploads {
         running.spawn_local(async move {
-            let framed = match framing {
-                Framing::Length => format!("Content-Length: {bytes}\r\n"),
-                Framing::Chunked => "Transfer-Encoding: chunked\r\n".to_owned(),
-            };
-            let more = format!("Content-Type: application/octet-stream\r\n{framed}");
-            let head = upload.connection.head("PATCH", &upload.location, &more);
-            upload.connection.send(head.as_bytes()).await?;
+            upload.head(bytes, framing).await?;
             body(&mut upload.connection, bytes, framing).await?;
             let answer = upload.connection.answer().await?;
             ensure!(answer.status == 202, "PATCH: {answer:?}");
@@ -79,6 +85,15 @@ pub(crate) async fn push(uploads: Vec<Upload>, bytes: u64, framing: Framing) -> 
         });
     }
     join(running).await
+}
+
+/// Announces bodies of `announced` bytes, and sends `sent` of each.
+pub(crate) async fn begin_bodies(mut uploads: Vec<Upload>, announced: u64, sent: u64) -> Result<Vec<Upload>> {
+    for upload in &mut uploads {
+        upload.head(announced, Framing::Length).await?;
+        body(&mut upload.connection, sent, Framing::Length).await?;
+    }
+    Ok(uploads)
 }
 
 async fn body(connection: &mut Connection, bytes: u64, framing: Framing) -> Result<()> {
