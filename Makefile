@@ -26,9 +26,17 @@ demo: parts ## see a push fail without Tidegate and pass with it; under three mi
 test: parts ## every test, with real registries and clients, and a covering part of the matrix
 	$(CARGO) test --workspace --locked
 
+.PHONY: secrets
+secrets: parts ## plant a secret wherever one can stand, and search all that is said; core dumps and memory as well
+	$(CARGO) test --locked --test real -- secrets canaries dumps
+
 .PHONY: matrix
 matrix: parts ## the whole matrix, written into docs/matrix.md: every client, registry, path and renew, with and without Tidegate
 	$(CARGO) test --locked --test matrix -- --full --write docs/matrix.md
+
+.PHONY: conformance
+conformance: parts ## the OCI conformance suite at registries alone and through Tidegate, and h2spec, into docs/conformance.md
+	$(CARGO) test --locked --test conformance -- --full --write docs/conformance.md
 
 .PHONY: lint
 lint: ## fmt, clippy, doc; deny where cargo-deny is installed

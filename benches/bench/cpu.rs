@@ -36,12 +36,16 @@ impl Used {
     }
 }
 
-/// The proportional share of memory of a process and its children, in bytes.
+/// The proportional share of memory of a process and its children, in bytes. Tidegate keeps its maps from its neighbours:
+/// without root it is what is resident, which is the same for a process that shares nothing.
 pub(crate) fn memory(pid: u32) -> Result<u64> {
     let mut sum = 0;
     for process in family(pid)? {
-        let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup"))?;
-        let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).context("no Pss")?;
+        let (text, name) = match fs::read_to_string(format!("/proc/{process}/smaps_rollup")) {
+            Ok(text) => (text, "Pss:"),
+            Err(_) => (fs::read_to_string(format!("/proc/{process}/status"))?, "VmRSS:"),
+        };
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;
         sum += line.trim().trim_end_matches(" kB").parse::<u64>()? << 10;
     }
     Ok(sum)
