@@ -33,7 +33,7 @@ impl Stage {
                 (temporary.path().to_owned(), Some(temporary))
             }
         };
-        let keys = Keys::make(&dir.join("keys"))?;
+        let keys = Keys::make(&dir.join("keys"), &[])?;
         let mint = Mint::new(&keys)?;
         Ok(Self { dir, _temporary: temporary, keys, mint, origin: origin::start()?, authority: free_address()? })
     }
