@@ -16,6 +16,7 @@ use crate::base::peer::Peer;
 use crate::endpoints::proxy::Proxy;
 use crate::endpoints::token::TokenEndpoint;
 use crate::gateway;
+use crate::gateway::ambiguous::{Ambiguous, refuse};
 use crate::gateway::headers::ClientOrigin;
 use crate::gateway::respond::plain;
 use crate::gateway::site::Site;
@@ -85,6 +86,11 @@ impl Inner {
         };
         let (client, record) = (ClientOrigin::of(&request, peer, &self.trusted), record.clone());
         record.with(|outcome| outcome.client = client.address);
+        if let Err(ambiguous) = refuse(&request) {
+            record.failed(Side::Client, ambiguous.to_string());
+            let code = if ambiguous == Ambiguous::Method { ErrorCode::Unsupported } else { ErrorCode::Unknown };
+            return plain(ambiguous.status(), code, &ambiguous.to_string());
+        }
         let Some(doors) = self.site(client.host.as_ref()) else {
             record.failed(Side::Client, "no site of that name");
             return plain(StatusCode::NOT_FOUND, ErrorCode::NameUnknown, "this gateway serves no site of that name");
@@ -97,10 +103,6 @@ impl Inner {
 impl Doors {
     async fn handle(&self, client: &ClientOrigin, record: &Record, request: Request<Body>) -> Response<Body> {
         let path = request.uri().path();
-        if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
-            record.failed(Side::Client, "a method that no site serves");
-            return plain(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported, "this method is not served here");
-        }
         if path == self.token_path {
             return self.tokens.handle(client, record, request).await;
         }

@@ -28,6 +28,7 @@ use crate::policy::permit::Permit;
 use crate::telemetry::outcome::Record;
 use crate::upstream::registry::{Outbound, Registry};
 
+pub mod ambiguous;
 pub mod answer;
 pub mod authenticate;
 pub mod clients;

@@ -1,8 +1,8 @@
 //! One client connection, from its first byte to its last, on one worker.
 //!
 //! ```text
-//! TCP ─▶ PROXY header ─▶ TLS ─▶ ALPN ─┬─ h2 ────────────▶ hyper http2 ─┐
-//!      └────── one deadline ─────────┘└─ http/1.1, none ─▶ hyper http1 ─┴▶ stack ▶ the service
+//! TCP ─▶ PROXY header ─▶ TLS ─▶ ALPN ─┬─ h2 ─────────────────────▶ hyper http2 ─┐
+//!      └────── one deadline ─────────┘└─ http/1.1, none ─▶ gate ─▶ hyper http1 ─┴▶ stack ▶ the service
 //! ```
 //!
 //! Every limit hyper has is written down here: some of its defaults are none, and it calls all of them unstable.
@@ -31,6 +31,7 @@ use tower::{Service, ServiceExt};
 use super::activity::{Activity, Expired, Tracked, Watch};
 use super::bounded::Bounded;
 use super::drain::Drain;
+use super::framing::gate::Gate;
 use super::slots::{Slot, TooMany};
 use super::{Settings, proxy_protocol, tls};
 use crate::base::body::Body;
@@ -183,11 +184,11 @@ impl Protocols {
         let idle = self.settings.idle;
         let ended = match transport {
             Transport::Plain(stream) => {
-                let io = track(TokioIo::new(stream), &activity, slot, idle);
+                let io = track(TokioIo::new(self.gate(stream, &activity, client)), &activity, slot, idle);
                 self.drive(self.h1.serve_connection(io, service).with_upgrades(), activity).await
             }
             Transport::H1(stream) => {
-                let io = track(TokioIo::new(stream), &activity, slot, idle);
+                let io = track(TokioIo::new(self.gate(stream, &activity, client)), &activity, slot, idle);
                 self.drive(self.h1.serve_connection(io, service).with_upgrades(), activity).await
             }
             Transport::H2(stream) => {
@@ -201,6 +202,10 @@ impl Protocols {
         if let Err(error) = ended {
             self.note(client, &error);
         }
+    }
+
+    fn gate<T>(&self, stream: T, activity: &Arc<Activity>, client: SocketAddr) -> Gate<T> {
+        Gate::new(stream, Arc::clone(activity), Arc::clone(&self.metrics), self.settings.refused_body, client)
     }
 
     /// Runs a connection until it ends, is quiet for too long, or the process leaves.

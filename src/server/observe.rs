@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::header::UPGRADE;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tower::{Service, ServiceExt};
@@ -57,7 +58,10 @@ pub(super) async fn observe<S>(
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {
-    let busy = request.extensions_mut().remove::<Arc<Activity>>().map(|activity| activity.busy());
+    let activity = request.extensions_mut().remove::<Arc<Activity>>();
+    let busy = activity.as_ref().map(Activity::begin);
+    // The framing gate waits for the word on what the connection speaks next; its condition is the same.
+    let asking = activity.filter(|_| *request.method() == Method::CONNECT || request.headers().contains_key(UPGRADE));
     let id = observer.ids.of(&request);
     request.headers_mut().insert(REQUEST_ID, id.clone());
     let (mut head, body) = request.into_parts();
@@ -90,6 +94,9 @@ where
     };
     if let Some(unread) = unread {
         unread.answered();
+    }
+    if let Some(activity) = asking {
+        activity.decided(response.status() == StatusCode::SWITCHING_PROTOCOLS);
     }
     let guards = Guards { ending, running, busy };
     Ok(finish(response, id, guards, head_only))

@@ -31,6 +31,8 @@ mod leaving;
 #[cfg(test)]
 mod locations;
 #[cfg(test)]
+mod malformed;
+#[cfg(test)]
 mod minted;
 #[cfg(test)]
 mod revocation;
