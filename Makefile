@@ -30,6 +30,10 @@ test: parts ## every test, with real registries and clients, and a covering part
 matrix: parts ## the whole matrix, written into docs/matrix.md: every client, registry, path and renew, with and without Tidegate
 	$(CARGO) test --locked --test matrix -- --full --write docs/matrix.md
 
+.PHONY: mutants
+mutants: ## change the code that decides access bit by bit and see that a test notices each change; about an hour
+	tests/mutants.sh $(FILES)
+
 .PHONY: lint
 lint: ## fmt, clippy, doc; deny where cargo-deny is installed
 	$(CARGO) fmt --all --check
