@@ -17,6 +17,8 @@ list=docs/mutants.md
 work=${CARGO_TARGET_DIR:-target}/mutants
 mkdir -p "$work"
 work=$(cd "$work" && pwd)
+# Apart from other builds: to wait for one of them would count as a change that runs without end.
+export CARGO_TARGET_DIR=$work/target
 
 # What decides access, and what it leans on for that.
 deciding() {
@@ -44,7 +46,9 @@ crate() {
     printf 'pub mod %s;\n' "$module" >>"$tree/src/lib.rs"
   done
   # No binary, no tests beside the unit tests, and no part in any workspace around it.
-  awk '/^\[/ { keep = !/^\[\[|^\[lints|^\[workspace/ } keep' Cargo.toml >"$tree/Cargo.toml"
+  awk '/^\[/ { keep = !/^\[\[|^\[lints|^\[workspace/ } keep' Cargo.toml |
+    # A name of its own: cargo may take two packages of one name and version for one, wherever they lie.
+    sed "0,/^name = /s/^name = .*/name = \"tidegate-$last\"/" >"$tree/Cargo.toml"
   printf '\n[workspace]\n' >>"$tree/Cargo.toml"
   cp Cargo.lock README.md "$tree/"
 }
