@@ -19,6 +19,8 @@ mkdir -p "$work"
 work=$(cd "$work" && pwd)
 # Apart from other builds: to wait for one of them would count as a change that runs without end.
 export CARGO_TARGET_DIR=$work/target
+# Nobody reads where a mutated test failed, and finding that out takes longer than the test.
+export RUST_BACKTRACE=0 CARGO_PROFILE_DEV_DEBUG=0
 
 # What decides access, and what it leans on for that.
 deciding() {

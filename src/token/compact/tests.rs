@@ -32,7 +32,7 @@ fn the_size_is_bounded() {
 
 #[test]
 fn only_the_registries_algorithms_are_known() {
-    let header = |alg: &str| Header { alg: alg.to_owned(), typ: None, kid: None, x5c: None, extended: false };
+    let header = |alg: &str| Header { alg: alg.to_owned(), typ: None, kid: None, x5c: None, _extended: Absent };
     for alg in ["RS256", "RS384", "RS512", "ES256", "ES384"] {
         assert_eq!(format!("{:?}", header(alg).algorithm().unwrap()), alg);
     }
