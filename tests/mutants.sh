@@ -60,6 +60,8 @@ mutate() {
   local module=$1 tree=$work/$1 options=() file status=0
   shift
   for file in "$@"; do options+=(--file "$file"); done
+  # The rest of `gateway` waits for peers: tests/it sees to that.
+  [ "$module" != gateway ] || options+=(--re 'is_fresh|cache_key')
   crate "$module" "$tree"
   rm -rf -- "${tree:?}/mutants.out" "${tree:?}/mutants.out.old"
   cargo mutants --dir "$tree" --in-place --output "$tree" "${options[@]}" -- --lib "$module::" || status=$?
