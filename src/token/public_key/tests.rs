@@ -28,6 +28,8 @@ fn a_key_is_of_one_kind_and_ends_where_it_ends() {
     assert_eq!(spki(TestKey::trusted()).unwrap().kind(), Kind::Rsa);
     assert_eq!(spki(TestKey::p256()).unwrap().kind(), Kind::P256);
     assert_eq!(spki(TestKey::p384()).unwrap().kind(), Kind::P384);
+    let shown = format!("{:?}", spki(TestKey::p256()).unwrap());
+    assert_eq!(shown, format!("P256 {}", spki(TestKey::p256()).unwrap().ids()[0].as_str()));
     let longer = [spki(TestKey::p256()).unwrap().spki(), &[0]].concat();
     assert!(PublicKey::from_spki(&longer).is_err());
 }
