@@ -34,6 +34,10 @@ matrix: parts ## the whole matrix, written into docs/matrix.md: every client, re
 mutants: ## change the code that decides access bit by bit and see that a test notices each change; about an hour
 	tests/mutants.sh $(FILES)
 
+.PHONY: conformance
+conformance: parts ## the OCI conformance suite at registries alone and through Tidegate, and h2spec, into docs/conformance.md
+	$(CARGO) test --locked --test conformance -- --full --write docs/conformance.md
+
 .PHONY: lint
 lint: ## fmt, clippy, doc; deny where cargo-deny is installed
 	$(CARGO) fmt --all --check
