@@ -26,6 +26,10 @@ demo: parts ## see a push fail without Tidegate and pass with it; under three mi
 test: parts ## every test, with real registries and clients, and a covering part of the matrix
 	$(CARGO) test --workspace --locked
 
+.PHONY: secrets
+secrets: parts ## plant a secret wherever one can stand, and search all that is said; core dumps and memory as well
+	$(CARGO) test --locked --test real -- secrets canaries dumps
+
 .PHONY: matrix
 matrix: parts ## the whole matrix, written into docs/matrix.md: every client, registry, path and renew, with and without Tidegate
 	$(CARGO) test --locked --test matrix -- --full --write docs/matrix.md

@@ -1,20 +1,31 @@
 //! The log's settings and start: one line an event, to standard error.
+//!
+//! Libraries are heard down to `info` and no further, whatever `log.level` says: below it they write what they read.
+//! HTTP/2 requests that cannot be parsed, for one, are written with their whole `:path`, query and all.
 
 use std::io::IsTerminal;
 
-use tracing::Subscriber;
+use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
 
 /// The target of access lines. They are written at `info` whatever `log.level` says, unless it names this target.
 pub const ACCESS: &str = "tidegate::access";
+
+/// The target of our own lines, and what those of our modules begin with.
+const OWN: &str = "tidegate";
+
+/// The finest level at which libraries are heard.
+const LIBRARIES: Level = Level::INFO;
 
 /// `[log]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// `format`
     pub format: Format,
-    /// `level`: a `tracing` filter, such as `info` or `tidegate=debug`.
+    /// `level`: a `tracing` filter, such as `info` or `tidegate=debug`. Libraries stay at `info` at the finest.
     pub level: String,
 }
 
@@ -68,10 +79,18 @@ where
     let builder = tracing_subscriber::fmt().with_env_filter(filter(&settings.level)?).with_writer(writer);
     Ok(match settings.format {
         Format::Json => {
-            Box::new(builder.json().flatten_event(true).with_current_span(false).with_span_list(false).finish())
+            let builder = builder.json().flatten_event(true).with_current_span(false).with_span_list(false);
+            Box::new(builder.finish().with(filter_fn(is_fit)))
         }
-        Format::Text => Box::new(builder.with_ansi(ansi).finish()),
+        Format::Text => Box::new(builder.with_ansi(ansi).finish().with(filter_fn(is_fit))),
     })
+}
+
+/// Whether an event or a span is one that cannot hold what came over the wire: our own, or a library's that is not
+/// about single messages. Asked once for each place in the code, not for each line.
+fn is_fit(metadata: &Metadata<'_>) -> bool {
+    let own = metadata.target().strip_prefix(OWN).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"));
+    own || *metadata.level() <= LIBRARIES
 }
 
 /// `level` as a filter that lets access lines pass.

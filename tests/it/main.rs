@@ -1,6 +1,9 @@
 //! The whole gateway in one process, and the rules of the house.
 
 #[cfg(test)]
+#[path = "../support/canary.rs"]
+mod canary;
+#[cfg(test)]
 mod support;
 
 mod tidy;
