@@ -50,6 +50,11 @@ lint: ## fmt, clippy, doc; deny where cargo-deny is installed
 	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --offline check bans licenses sources; \
 	else echo "cargo-deny is not installed: 'make deny' installs it and runs it"; fi
 
+# The program that measures needs no optimising: what counts is the CPU time of the proxies, which are processes of their own.
+.PHONY: bench
+bench: build ## what it costs, beside nginx and HAProxy; ARGS='--quick --only pull', see docs/performance.md
+	$(CARGO) bench --locked --profile dev --bench bench -- --json target/bench/last.json $(ARGS)
+
 .PHONY: deny
 deny: ## check crates, licenses and sources; builds cargo-deny if it is missing (5 to 10 minutes)
 	@command -v cargo-deny >/dev/null || $(CARGO) install --locked --version '^0.20' cargo-deny
