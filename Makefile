@@ -34,6 +34,10 @@ secrets: parts ## plant a secret wherever one can stand, and search all that is 
 matrix: parts ## the whole matrix, written into docs/matrix.md: every client, registry, path and renew, with and without Tidegate
 	$(CARGO) test --locked --test matrix -- --full --write docs/matrix.md
 
+.PHONY: mutants
+mutants: ## change the code that decides access bit by bit and see that a test notices each change; about an hour
+	tests/mutants.sh $(FILES)
+
 .PHONY: conformance
 conformance: parts ## the OCI conformance suite at registries alone and through Tidegate, and h2spec, into docs/conformance.md
 	$(CARGO) test --locked --test conformance -- --full --write docs/conformance.md

@@ -198,6 +198,12 @@ mod tests {
     }
 
     #[test]
+    fn a_token_that_ends_as_it_begins_is_never_fresh() {
+        let stillborn = Minted { expires: Timestamp(1_000), ..minted(1_000) };
+        assert!(!is_fresh(&stillborn, false, Timestamp(1_000)));
+    }
+
+    #[test]
     fn tokens_and_accesses_never_share_a_key() {
         let pull = Needed::Resources(vec![ResourceActions::repository("g/p", &[Action::Pull])]);
         let keys = [
