@@ -21,7 +21,6 @@ use hyper::body::Incoming;
 use hyper::rt::{Read, Write};
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use proxy_header::io::ProxiedStream;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
@@ -32,6 +31,7 @@ use super::activity::{Activity, Expired, Tracked, Watch};
 use super::bounded::Bounded;
 use super::drain::Drain;
 use super::framing::gate::Gate;
+use super::proxied::Proxied;
 use super::slots::{Slot, TooMany};
 use super::{Settings, proxy_protocol, tls};
 use crate::base::body::Body;
@@ -146,7 +146,7 @@ impl Protocols {
         let (stream, address) = if proxy_protocol::is_expected(&self.settings.proxy_protocol, peer.ip()) {
             proxy_protocol::accept(stream, peer).await?
         } else {
-            (ProxiedStream::unproxied(stream), peer)
+            (Proxied::unproxied(stream), peer)
         };
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         slot.count_for(address.ip()).map_err(|TooMany| io::Error::new(io::ErrorKind::QuotaExceeded, TooMany))?;
@@ -264,9 +264,9 @@ struct Established {
 }
 
 enum Transport {
-    Plain(Box<Bounded<ProxiedStream<TcpStream>>>),
-    H1(Box<Bounded<TlsStream<ProxiedStream<TcpStream>>>>),
-    H2(Box<TlsStream<ProxiedStream<TcpStream>>>),
+    Plain(Box<Bounded<Proxied<TcpStream>>>),
+    H1(Box<Bounded<TlsStream<Proxied<TcpStream>>>>),
+    H2(Box<TlsStream<Proxied<TcpStream>>>),
 }
 
 fn track<T>(io: T, activity: &Arc<Activity>, slot: Slot, idle: Duration) -> Tracked<WriteIdle<T>> {

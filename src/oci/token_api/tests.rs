@@ -96,6 +96,7 @@ fn what_is_no_token_request_is_refused() {
         "grant_type=password&service=%zz",
         "grant_type=password&password=%z",
         "grant_type=%ff",
+        "grant_type=password&username=a;b",
         "{\"grant_type\":\"password\"}",
     ] {
         assert!(TokenForm::parse(body.as_bytes()).is_err(), "{body}");
