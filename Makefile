@@ -30,6 +30,11 @@ test: parts ## every test, with real registries and clients, and a covering part
 matrix: parts ## the whole matrix, written into docs/matrix.md: every client, registry, path and renew, with and without Tidegate
 	$(CARGO) test --locked --test matrix -- --full --write docs/matrix.md
 
+.PHONY: abuse
+abuse: parts ## attack a real Tidegate in every known way, see each attack end by a limit; written into docs/abuse.md (builds a release)
+	$(CARGO) build --release --locked
+	$(CARGO) test --locked --test abuse -- --full --program $$($(CARGO) metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release/tidegate --write docs/abuse.md
+
 .PHONY: lint
 lint: ## fmt, clippy, doc; deny where cargo-deny is installed
 	$(CARGO) fmt --all --check

@@ -11,7 +11,8 @@
 
 use std::borrow::Cow;
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -104,10 +105,15 @@ impl Admin {
     pub async fn serve(self, metrics: Arc<Metrics>, readiness: Readiness) {
         let room = Arc::new(Semaphore::new(CONNECTIONS));
         let mut connections = JoinSet::new();
+        let mut spare = Spare::default();
         while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
             while connections.try_join_next().is_some() {}
+            spare.keep();
             let Ok((stream, _)) = self.listener.accept().await else {
-                tokio::time::sleep(BACK_OFF).await;
+                // The connection still waits: when that was for want of a descriptor, here is one.
+                if !spare.give_up() {
+                    tokio::time::sleep(BACK_OFF).await;
+                }
                 continue;
             };
             let (metrics, readiness) = (Arc::clone(&metrics), Arc::clone(&readiness));
@@ -116,6 +122,32 @@ impl Admin {
                 drop(permit);
             });
         }
+    }
+}
+
+/// A file descriptor that nobody else can take, so that a process that has run out of them can still be asked how it
+/// is.
+#[derive(Debug, Default)]
+struct Spare {
+    descriptor: Option<OwnedFd>,
+    /// Whether the next connection has it.
+    given: bool,
+}
+
+impl Spare {
+    /// Takes one, if there is none: never between giving one up and the connection it is for.
+    fn keep(&mut self) {
+        if std::mem::take(&mut self.given) || self.descriptor.is_some() {
+            return;
+        }
+        // A socket, since it needs no path to be there. None to be had: then there is none to give.
+        self.descriptor = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map(OwnedFd::from).ok();
+    }
+
+    /// Frees it, if there is one.
+    fn give_up(&mut self) -> bool {
+        self.given = self.descriptor.take().is_some();
+        self.given
     }
 }
 

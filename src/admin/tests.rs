@@ -102,3 +102,15 @@ async fn the_listener_closes_with_its_future() {
     let _ = running.task.await;
     assert!(TcpStream::connect(running.address).await.is_err());
 }
+
+#[test]
+fn a_spare_descriptor_is_not_taken_back_before_it_was_used() {
+    let mut spare = Spare::default();
+    assert!(!spare.give_up());
+    spare.keep();
+    assert!(spare.give_up());
+    spare.keep();
+    assert!(spare.descriptor.is_none());
+    spare.keep();
+    assert!(spare.give_up());
+}

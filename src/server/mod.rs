@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! listener ─▶ worker (a thread, a runtime) ─▶ proxy_protocol ─▶ tls ─▶ connection ─▶ stack ─▶ the service
-//!   slots: how many, from whom                  └── one deadline ──┘     activity       │
+//!   slots: how many, from whom                  └── one deadline ──┘     activity,      │
+//!   descriptors: what the system allows                                  frames         │
 //!                                                                          observe: record, inbound (idle, rate),
 //!                                                                          refused (what nobody reads)
 //! drain: serving ─▶ unready ─▶ draining ─▶ closed, and what was cut
@@ -17,8 +18,11 @@ mod activity;
 mod bounded;
 pub mod certificates;
 mod connection;
+pub mod descriptors;
 pub mod drain;
+mod frames;
 mod inbound;
+mod last_words;
 pub mod listener;
 pub mod observe;
 mod proxy_protocol;

@@ -179,6 +179,10 @@ labels! {
         HeaderBytes = "header_bytes",
         /// `limits.headers`
         Headers = "headers",
+        /// `limits.h2_streams`
+        H2Streams = "h2_streams",
+        /// Frames of an HTTP/2 connection that are not work.
+        H2Frames = "h2_frames",
         /// `limits.drain_bytes`
         DrainBytes = "drain_bytes",
         /// `limits.min_rate`
@@ -187,6 +191,8 @@ labels! {
         Handshake = "handshake",
         /// `timeouts.request_head`
         RequestHead = "request_head",
+        /// `timeouts.keep_alive`: how a connection of a client that is done ends.
+        KeepAlive = "keep_alive",
         /// `timeouts.idle`
         Idle = "idle",
         /// `timeouts.response`

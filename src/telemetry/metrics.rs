@@ -54,6 +54,7 @@ pub struct Metrics {
     registry_tokens: Vec<Counter>,
     authorization_missing: Counter,
     limit_hits: Vec<Counter>,
+    malformed: Counter,
     panics: Counter,
     origin_up: Family<Named<2>, Gauge>,
     origin_requests: Family<OriginLabels, Counter>,
@@ -127,6 +128,7 @@ impl Metrics {
             registry_tokens: counters::<TokenSource>(r, "source", "registry_tokens", "Tokens shown to registries"),
             authorization_missing: add(r, "authorization_missing", "Token requests that name an account, bare"),
             limit_hits: counters::<Limit>(r, "limit", "limit_hits", "Times a bound was reached"),
+            malformed: add(r, "malformed_requests", "Requests refused as no HTTP, before they were requests"),
             panics: add(r, "panics", "Requests that ended in a panic"),
             origin_up: add(r, "origin_up", "Whether an origin takes requests (1) or not (0)"),
             origin_requests: add(r, "origin_requests", "Requests answered by an origin"),
@@ -192,6 +194,11 @@ impl Metrics {
     /// A bound was reached.
     pub fn limit_hit(&self, limit: Limit) {
         count(&self.limit_hits, limit);
+    }
+
+    /// What came was not HTTP, and was answered 400 or closed.
+    pub fn malformed(&self) {
+        self.malformed.inc();
     }
 
     /// A request ended in a panic.
