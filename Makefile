@@ -35,6 +35,10 @@ abuse: parts ## attack a real Tidegate in every known way, see each attack end b
 	$(CARGO) build --release --locked
 	$(CARGO) test --locked --test abuse -- --full --program $$($(CARGO) metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release/tidegate --write docs/abuse.md
 
+.PHONY: conformance
+conformance: parts ## the OCI conformance suite at registries alone and through Tidegate, and h2spec, into docs/conformance.md
+	$(CARGO) test --locked --test conformance -- --full --write docs/conformance.md
+
 .PHONY: lint
 lint: ## fmt, clippy, doc; deny where cargo-deny is installed
 	$(CARGO) fmt --all --check

@@ -113,7 +113,8 @@ fetch_go() {
 programs='github.com/distribution/distribution/v3/cmd/registry v3.1.2 registry
 github.com/google/go-containerregistry/cmd/crane v0.22.1 crane
 oras.land/oras/cmd/oras v1.3.2 oras
-github.com/regclient/regclient/cmd/regctl v0.11.3 regctl'
+github.com/regclient/regclient/cmd/regctl v0.11.3 regctl
+github.com/opencontainers/distribution-spec/conformance v0.0.0-20260831232431-97274622c111 conformance'
 
 # A stamp beside the program says what it was built from, so that checking needs no Go.
 install_programs() {
@@ -133,7 +134,32 @@ install_programs() {
   done
 }
 
+# --- h2spec names no versions of what it needs, so they are pinned in a module made for it.
+h2spec=v2.2.1+incompatible
+h2spec_module='module tidegate.invalid/h2spec
+
+go 1.24.0
+
+require (
+	github.com/fatih/color v1.18.0
+	github.com/spf13/cobra v1.10.2
+	github.com/summerwind/h2spec '$h2spec'
+	golang.org/x/net v0.47.0
+)'
+
+install_h2spec() {
+  [ -x "$bin/h2spec" ] && [ "$(cat "$bin/.h2spec" 2>/dev/null)" = "$h2spec_module" ] && return
+  [ -n "${go:-}" ] || find_go
+  say "h2spec: building $h2spec"
+  mkdir -p "$parts/h2spec"
+  echo "$h2spec_module" >"$parts/h2spec/go.mod"
+  (cd "$parts/h2spec" && GOFLAGS='-mod=mod -trimpath -buildvcs=false' "$go" build -o "$bin/h2spec" \
+    github.com/summerwind/h2spec/cmd/h2spec) || die "h2spec $h2spec was not built"
+  echo "$h2spec_module" >"$bin/.h2spec"
+}
+
 mkdir -p "$bin"
 install_packages
 install_programs
+install_h2spec
 say 'done'

@@ -37,7 +37,7 @@ impl Gate {
     /// Starts it and waits until it is ready.
     pub(crate) async fn start(program: &Path, dir: &Path, orders: &Orders) -> Result<Self> {
         std::fs::create_dir_all(dir)?;
-        let (public, admin) = (free_port()?, free_port()?);
+        let (public, admin) = free_ports()?;
         let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
         std::fs::write(dir.join("tls.crt"), certified.cert.pem())?;
         secret(&dir.join("tls.key"), &certified.signing_key.serialize_pem())?;
@@ -141,9 +141,10 @@ async fn get(address: SocketAddr, path: &str) -> Result<String> {
     timeout(Duration::from_secs(5), asking).await.context("no answer")?
 }
 
-/// A port nobody has at the moment.
-fn free_port() -> Result<SocketAddr> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+/// Two ports nobody has at the moment, held both before either is let go.
+fn free_ports() -> Result<(SocketAddr, SocketAddr)> {
+    let (one, other) = (std::net::TcpListener::bind("127.0.0.1:0")?, std::net::TcpListener::bind("127.0.0.1:0")?);
+    Ok((one.local_addr()?, other.local_addr()?))
 }
 
 fn secret(path: &Path, text: &str) -> Result<()> {

@@ -11,11 +11,14 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 
 /// More than the sockets' buffers on the way hold.
 const BIG: usize = 256 << 20;
+
+/// How long a connection may be idle: kept ones must not look like descriptors that Tidegate lost.
+const KEPT: Duration = Duration::from_secs(3);
 
 /// Serves until the run ends.
 pub(crate) async fn start() -> Result<SocketAddr> {

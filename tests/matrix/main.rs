@@ -22,9 +22,8 @@ mod words;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::rc::Rc;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -35,8 +34,9 @@ use cells::{CLIENTS, Combination, Recipe};
 use stage::Stage;
 use support::clients::{Bench, Client};
 use support::keys::Keys;
-use support::process::{missing, search_path};
+use support::process::missing;
 use support::registry::Flavor;
+use support::run::{Files, become_root};
 use support::yard::Yard;
 
 /// What was asked for on the command line.
@@ -104,7 +104,7 @@ fn start() -> Result<ExitCode> {
         println!("matrix: no combination has that name");
         return Ok(ExitCode::SUCCESS);
     }
-    become_root()?;
+    become_root("namespaces and the docker engine")?;
     let programs = ["setpriv", "nsenter", "ip", "gzip", "tar", "dockerd", "containerd", "nginx"];
     let programs =
         programs.into_iter().chain(CLIENTS.map(|client| client.name())).chain(Flavor::ALL.map(Flavor::program));
@@ -113,8 +113,7 @@ fn start() -> Result<ExitCode> {
     // One thread, to its end: children are tied to the thread that started them.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // Before the tasks, so that it goes after them: a run that fails leaves tasks, and those have daemons that use it.
-    let dir = tempfile::Builder::new().prefix("tidegate-").tempdir()?;
-    let dir = if asked.keep { Kept::Here(dir.keep()) } else { Kept::Not(dir) };
+    let dir = Files::make(asked.keep)?;
     let tasks = LocalSet::new();
     tasks.block_on(&runtime, run(&asked, combinations, dir.path()))
 }
@@ -123,7 +122,7 @@ async fn run(asked: &Asked, combinations: Vec<Combination>, dir: &Path) -> Resul
     let begun = Instant::now();
     let recipe = if asked.full { Recipe::SLOW } else { Recipe::QUICK };
     println!("matrix: {} cells, files in {}", combinations.len() * asked.clients().len(), dir.display());
-    let keys = Keys::make(&dir.join("keys"))?;
+    let keys = Keys::make(&dir.join("keys"), &[])?;
     double::check(&keys).await.context("the double of the authority is not like GitLab")?;
     proof::check()?;
     let stage = Rc::new(Stage {
@@ -159,37 +158,4 @@ async fn run(asked: &Asked, combinations: Vec<Combination>, dir: &Path) -> Resul
         report::summary(&outcomes)
     );
     Ok(if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// The run's files: gone with it, or left for whoever wants to look.
-enum Kept {
-    Not(tempfile::TempDir),
-    Here(PathBuf),
-}
-
-impl Kept {
-    fn path(&self) -> &Path {
-        match self {
-            Self::Not(dir) => dir.path(),
-            Self::Here(path) => path,
-        }
-    }
-}
-
-/// Namespaces and the docker engine want root. Who may become it without a password does; everyone else is told.
-fn become_root() -> Result<()> {
-    let id = Command::new("id").arg("-u").output().context("id")?;
-    if id.stdout.trim_ascii() == b"0" {
-        return Ok(());
-    }
-    let mut sudo = Command::new("sudo");
-    sudo.args(["-n", "env"]);
-    sudo.arg(format!("PATH={}", search_path().display()));
-    for name in ["HOME", "TIDEGATE_PARTS"] {
-        if let Some(value) = std::env::var_os(name) {
-            sudo.arg(format!("{name}={}", value.display()));
-        }
-    }
-    let failed = sudo.args(std::env::args_os()).exec();
-    bail!("the matrix needs root for namespaces and the docker engine, and sudo did not help: {failed}")
 }

@@ -26,15 +26,15 @@ pub(crate) struct Keys {
     pub(crate) signing_key: PathBuf,
     pub(crate) signing_leaf: PathBuf,
     pub(crate) signing_ca: PathBuf,
-    /// A server certificate for 127.0.0.1 and who issued it.
+    /// A server certificate for 127.0.0.1, localhost and what else was asked for, and who issued it.
     pub(crate) tls_key: PathBuf,
     pub(crate) tls_certificate: PathBuf,
     pub(crate) tls_ca: PathBuf,
 }
 
 impl Keys {
-    /// Makes them all under `dir`.
-    pub(crate) fn make(dir: &Path) -> Result<Self> {
+    /// Makes them all under `dir`; the server certificate holds for the names or addresses in `also` too.
+    pub(crate) fn make(dir: &Path, also: &[String]) -> Result<Self> {
         std::fs::create_dir_all(dir)?;
         let rsa = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)?;
         let certificate = named("gitlab-issuer")?.self_signed(&rsa)?;
@@ -42,7 +42,8 @@ impl Keys {
         let jwks = key_set(certificate.der(), &kid)?;
 
         let (signing_ca, signing_leaf, signing_key) = issue("the registry's bundle", Vec::new())?;
-        let (tls_ca, tls_leaf, tls_key) = issue("the clients' roots", vec!["127.0.0.1".into(), "localhost".into()])?;
+        let names = ["127.0.0.1".to_owned(), "localhost".to_owned()].into_iter().chain(also.iter().cloned()).collect();
+        let (tls_ca, tls_leaf, tls_key) = issue("the clients' roots", names)?;
         Ok(Self {
             authority_key: secret(dir, "authority.key", &rsa.serialize_pem())?,
             authority_certificate: write(dir, "authority.crt", &certificate.pem())?,

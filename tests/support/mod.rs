@@ -9,5 +9,6 @@ pub(crate) mod keys;
 pub(crate) mod process;
 pub(crate) mod registry;
 pub(crate) mod relay;
+pub(crate) mod run;
 pub(crate) mod spool;
 pub(crate) mod yard;
