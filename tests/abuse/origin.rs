@@ -30,9 +30,10 @@ pub(crate) async fn start() -> Result<SocketAddr> {
             let big = big.clone();
             let service = service_fn(move |request| answer(request, big.clone()));
             tokio::spawn(async move {
+                let mut http = hyper::server::conn::http1::Builder::new();
+                http.timer(TokioTimer::new()).header_read_timeout(KEPT);
                 // Whoever is cut off here is Tidegate's to judge.
-                let _ =
-                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                let _ = http.serve_connection(TokioIo::new(stream), service).await;
             });
         }
     });
