@@ -95,12 +95,13 @@ impl Attack {
 
     /// Attacks, and looks.
     pub(crate) async fn run(&self, gate: &Gate, size: Size) -> Result<Outcome> {
-        let before = Quiet::start(gate.public);
+        let before = Quiet::start(gate.public, false);
         sleep(BEFORE).await;
         let quiet = before.p99().await?;
         let (counted, descriptors, resident) = (gate.metrics().await?, gate.descriptors()?, gate.resident()?);
         let cpu = gate.cpu()?;
-        let during = Quiet::start(gate.public);
+        // Without descriptors there is no way to the origin either, and that is what it is told.
+        let during = Quiet::start(gate.public, matches!(self.kind, Kind::Many(many::Many::NoneLeft)));
         sleep(Duration::from_millis(100)).await;
         let began = Instant::now();
         let words = match self.kind {

@@ -113,21 +113,28 @@ async fn run(asked: &Asked, attacks: Vec<Attack>) -> Result<ExitCode> {
     let size = if asked.full { FULL } else { QUICK };
     let dir = tempfile::Builder::new().prefix("tidegate-abuse-").tempdir()?;
     let origin = origin::start().await?;
-    let mut outcomes = Vec::new();
+    let (mut outcomes, mut wrong) = (Vec::new(), Vec::new());
     for attack in attacks {
         let orders = Orders { origin, wait: size.wait, setting: attack.setting, descriptors: attack.descriptors };
         let gate = Gate::start(&asked.program, &dir.path().join(attack.name.replace(' ', "-")), &orders).await?;
         let outcome = attack.run(&gate, size).await;
-        let outcome = outcome.with_context(|| format!("{}\n{}", attack.name, gate.last_words()))?;
-        println!("{}", report::line(&outcome));
-        outcomes.push(outcome);
+        match outcome {
+            Ok(outcome) => {
+                println!("{}", report::line(&outcome));
+                outcomes.push(outcome);
+            }
+            Err(error) => {
+                println!("{}: {error:#}\n{}", attack.name, gate.last_words());
+                wrong.push(format!("{}: {error:#}", attack.name));
+            }
+        }
         gate.stop().await?;
     }
     if let Some(path) = &asked.write {
         std::fs::write(path, report::page(&outcomes, size, &asked.program))
             .with_context(|| path.display().to_string())?;
     }
-    let wrong: Vec<String> = outcomes.iter().flat_map(Outcome::wrong).collect();
+    wrong.extend(outcomes.iter().flat_map(Outcome::wrong));
     for line in &wrong {
         println!("WRONG  {line}");
     }

@@ -79,14 +79,16 @@ async fn storm(gate: &Gate, size: Size) -> Result<String> {
     Ok(format!("{done} of {done} served, {rate:.0} a second"))
 }
 
-/// What is checked while there is no room.
-async fn looked_at(gate: &Gate) -> Result<f64> {
-    let cpu = gate.cpu()?;
-    sleep(Duration::from_secs(1)).await;
-    for _ in 0..5 {
-        ensure!(gate.is_healthy().await, "/healthz does not answer");
+/// What is checked while there is no room: that somebody answers, and that nobody runs in circles. How many descriptors
+/// were in use at most, and CPU seconds of one second.
+async fn looked_at(gate: &Gate) -> Result<(usize, f64)> {
+    let (cpu, began, mut most) = (gate.cpu()?, Instant::now(), 0);
+    for _ in 0..10 {
+        most = gate.descriptors()?.max(most);
+        ensure!(gate.is_healthy().await, "/healthz does not answer, {most} descriptors are in use");
+        sleep(Duration::from_millis(100)).await;
     }
-    Ok(gate.cpu()? - cpu)
+    Ok((most, (gate.cpu()? - cpu) / began.elapsed().as_secs_f64()))
 }
 
 async fn descriptors(gate: &Gate) -> Result<String> {
@@ -94,8 +96,7 @@ async fn descriptors(gate: &Gate) -> Result<String> {
     for _ in 0..300 {
         connections.spawn(until_the_end(TcpStream::connect(gate.public).await?));
     }
-    let busy = looked_at(gate).await?;
-    let most = gate.descriptors()?;
+    let (most, busy) = looked_at(gate).await?;
     while let Some(ended) = connections.join_next().await {
         ended??;
     }
@@ -117,7 +118,7 @@ async fn none_left(gate: &Gate) -> Result<String> {
     for _ in 0..10 {
         knocking.spawn(until_the_end(TcpStream::connect(gate.public).await?));
     }
-    let busy = looked_at(gate).await?;
+    let (most, busy) = looked_at(gate).await?;
     let metrics = gate.metrics().await?;
     let hits = value(&metrics, "tidegate_limit_hits_total{limit=\"descriptors\"}");
     for io in &mut clients {
@@ -128,7 +129,9 @@ async fn none_left(gate: &Gate) -> Result<String> {
         ended??;
     }
     served_again(gate).await?;
-    Ok(format!("{hits} pauses of the accept loop, {busy:.2} CPU seconds a second, /healthz answers"))
+    Ok(format!(
+        "{most} of 100 descriptors used, {hits} pauses of the accept loop, {busy:.2} CPU seconds a second, /healthz answers"
+    ))
 }
 
 /// Nobody had to help.

@@ -1,5 +1,5 @@
 //! What stands behind Tidegate: answers everything at once; `/big` with more than any buffer on the way holds, `/slow`
-//! after a second.
+//! after three seconds.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -44,7 +44,7 @@ async fn answer(request: Request<Incoming>, big: Bytes) -> Result<Response<Full<
     let body = match request.uri().path() {
         "/big" => big,
         "/slow" => {
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::time::sleep(Duration::from_secs(3)).await;
             Bytes::from_static(b"at last\n")
         }
         _ => Bytes::from_static(b"fine\n"),

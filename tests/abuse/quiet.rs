@@ -22,13 +22,14 @@ pub(crate) struct Quiet {
 }
 
 impl Quiet {
-    pub(crate) fn start(address: SocketAddr) -> Self {
+    /// A `patient` one takes 503 for an answer, as clients do that try again.
+    pub(crate) fn start(address: SocketAddr, patient: bool) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let thread = std::thread::spawn({
             let stop = Arc::clone(&stop);
             move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-                runtime.block_on(ask(address, &stop))
+                runtime.block_on(ask(address, &stop, patient))
             }
         });
         Self { stop, thread }
@@ -45,22 +46,31 @@ impl Quiet {
     }
 }
 
-async fn ask(address: SocketAddr, stop: &AtomicBool) -> Result<Vec<Duration>> {
+async fn ask(address: SocketAddr, stop: &AtomicBool, patient: bool) -> Result<Vec<Duration>> {
     let mut io = connect(address, H1).await?;
     let mut taken = Vec::new();
     while !stop.load(Ordering::Relaxed) {
         let began = Instant::now();
         io.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await?;
         let (mut answer, mut piece) = (Vec::new(), [0; 4096]);
-        while !answer.ends_with(b"fine\n") {
+        while !is_whole(&answer) {
             let read =
                 tokio::time::timeout(Duration::from_secs(20), io.read(&mut piece)).await.context("no answer")??;
             ensure!(read > 0, "cut off after {}", String::from_utf8_lossy(&answer));
             answer.extend(piece.iter().take(read));
         }
-        ensure!(answer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&answer));
+        let served = answer.starts_with(b"HTTP/1.1 200 ") || (patient && answer.starts_with(b"HTTP/1.1 503 "));
+        ensure!(served, "{}", String::from_utf8_lossy(&answer));
         taken.push(began.elapsed());
         tokio::time::sleep(PAUSE).await;
     }
     Ok(taken)
+}
+
+/// Whether an answer with a length has come to its end.
+fn is_whole(answer: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(answer).to_ascii_lowercase();
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.trim().parse::<usize>().ok());
+    length.is_some_and(|length| body.len() >= length)
 }

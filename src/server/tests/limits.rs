@@ -124,8 +124,10 @@ async fn no_408_stands_in_the_middle_of_an_answer_that_nobody_read() {
     let mut stream = running.connect().await;
     stream.write_all(GET).await.unwrap();
     // The whole answer is handed over at once, and most of it is still with us when the next head stops.
+    stream.readable().await.unwrap();
+    tokio::time::sleep(SHORT / 3).await;
     stream.write_all(b"GET / HTTP/1.1\r\nHo").await.unwrap();
-    tokio::time::sleep(SHORT * 3).await;
+    running.says(&hit("request_head")).await;
     let answer = read_to_end(stream).await;
     assert!(!answer.contains("408 "), "after {} bytes", answer.len());
 }
