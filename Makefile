@@ -43,6 +43,11 @@ mutants: ## change the code that decides access bit by bit and see that a test n
 fuzz: ## fuzz every parser of foreign bytes for a minute each (SECONDS_EACH=60); wants nightly, installs cargo-fuzz
 	fuzz/run $(TARGETS)
 
+.PHONY: abuse
+abuse: parts ## attack a real Tidegate in every known way, see each attack end by a limit; written into docs/abuse.md (builds a release)
+	$(CARGO) build --release --locked
+	$(CARGO) test --locked --test abuse -- --full --program $$($(CARGO) metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release/tidegate --write docs/abuse.md
+
 .PHONY: conformance
 conformance: parts ## the OCI conformance suite at registries alone and through Tidegate, and h2spec, into docs/conformance.md
 	$(CARGO) test --locked --test conformance -- --full --write docs/conformance.md
