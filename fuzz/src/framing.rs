@@ -26,7 +26,9 @@ pub fn check(data: &[u8]) {
     let bytes = data.get(..whole.bytes).unwrap_or_default();
     let (ends, bodies) = messages(bytes);
     for reader in Reader::all() {
-        let others = reader.ends(bytes);
+        let mut others = reader.ends(bytes);
+        // A head that was refused behind its last CR: the library waits for the LF, which never comes.
+        others.retain(|end| *end < bytes.len() || !bytes.ends_with(b"\r"));
         assert_eq!(others, ends, "{reader:?} finds other messages in {}", bytes.escape_ascii());
     }
     let heard = heard(bytes);
