@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 use self::budget::{Budget, Spent};
 use self::reader::{DATA, GOAWAY, HEADERS, RST_STREAM, Reader};
-use crate::telemetry::labels::Limit;
+use crate::telemetry::labels::{Fault, Limit};
 use crate::telemetry::metrics::Metrics;
 
 /// `NO_ERROR` (RFC 9113 §7).
@@ -83,7 +83,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Frames<T> {
             (RST_STREAM, Some(REFUSED_STREAM)) => metrics.limit_hit(Limit::H2Streams),
             (GOAWAY, Some(ENHANCE_YOUR_CALM)) => metrics.limit_hit(Limit::H2Frames),
             (GOAWAY, Some(NO_ERROR)) => {}
-            (GOAWAY, Some(_)) => metrics.malformed(),
+            (GOAWAY, Some(_)) => metrics.malformed(Fault::Http2),
             _ => {}
         });
     }

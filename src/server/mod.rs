@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! listener ─▶ worker (a thread, a runtime) ─▶ proxy_protocol ─▶ tls ─▶ connection ─▶ stack ─▶ the service
-//!   slots: how many, from whom                  └── one deadline ──┘     activity,      │
-//!   descriptors: what the system allows                                  frames         │
+//!   slots: how many, from whom                  └── one deadline ──┘     activity       │
+//!   descriptors: what the system allows                      framing: one meaning        │
+//!                                                            frames: work, not talk      │
 //!                                                                          observe: record, inbound (idle, rate),
 //!                                                                          refused (what nobody reads)
 //! drain: serving ─▶ unready ─▶ draining ─▶ closed, and what was cut
@@ -21,6 +22,7 @@ mod connection;
 pub mod descriptors;
 pub mod drain;
 mod frames;
+pub mod framing;
 mod inbound;
 mod last_words;
 pub mod listener;
