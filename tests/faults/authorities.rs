@@ -13,7 +13,7 @@ use crate::case::Case;
 use crate::line::{Heard, Line, head};
 use crate::network::{Place, accept, refuse};
 use crate::registries::patch;
-use crate::scene::{ADA, BOB, PATIENT, Plan, Scene};
+use crate::scene::{ADA, BOB, PATIENT, Plan, Scene, zeros};
 use crate::script::{Act, Asked, Peer, answer};
 use crate::support::authority::Life;
 use crate::support::registry::Flavor;
@@ -98,7 +98,7 @@ pub(crate) async fn slow(case: &mut Case) -> Result<()> {
                 anyhow::Ok(line.hear(PATIENT).await)
             });
         }
-        let pull = scene.get("/v2/faults/one/tags/list", &living).await?;
+        let pull = scene.get(&format!("/v2/faults/one/blobs/{}", zeros(MIB)), &living).await?;
         case.must(pull.status() == Some(200), format!("a pull with a living token: {}", pull.words()));
         let pulled = begun.elapsed();
         let mut told = 0;

@@ -15,10 +15,11 @@ use tokio_rustls::client::TlsStream;
 
 use crate::case::Case;
 use crate::line::{Line, head};
-use crate::measure::{mib, pss, ticks};
+use crate::measure::{memory, mib, ticks};
 use crate::network::{Place, reappear, vanish};
 use crate::registries::busy;
 use crate::scene::{ADA, PATIENT, Plan, Scene, zeros};
+use crate::support::door::counter;
 use crate::support::process::{command, run};
 use crate::support::registry::Flavor;
 
@@ -60,7 +61,7 @@ pub(crate) async fn vanished(case: &mut Case) -> Result<()> {
 
 /// More connections than descriptors.
 pub(crate) async fn descriptors(case: &mut Case) -> Result<()> {
-    let mut plan = Plan::real(Flavor::Distribution31).timeout("request_head", "30s");
+    let mut plan = Plan::real(Flavor::Distribution31).timeout("request_head", "30s").timeout("idle", "60s");
     plan.wrap = ["prlimit", "--nofile=96:96"].map(Into::into).to_vec();
     let scene = Scene::set(case, plan).await?;
     let token = scene.token(ADA, REPOSITORY).await?;
@@ -86,9 +87,16 @@ pub(crate) async fn descriptors(case: &mut Case) -> Result<()> {
     case.saw(format!("the push that ran: {}", heard.words()));
     case.must(heard.status() == Some(202), "the push that was running did not go on");
     drop((line, crowd));
+    let metrics = scene.door.metrics().await?;
+    let counted = counter_of(&metrics, "descriptors") + counter_of(&metrics, "connections");
+    case.must(counted > 0, "no limit was counted");
     let after = scene.push_zeros(case, &token, REPOSITORY, MIB).await?;
     case.must(after.status() == Some(201), format!("the next push ended with {}", after.words()));
     scene.close(case).await
+}
+
+fn counter_of(metrics: &str, limit: &str) -> u64 {
+    counter(metrics, &format!("tidegate_limit_hits_total{{limit=\"{limit}\"}}"))
 }
 
 /// Thousands of connections that have asked once and stay.
@@ -97,7 +105,7 @@ pub(crate) async fn idle(case: &mut Case) -> Result<()> {
     let mut plan = Plan::real(Flavor::Docker28);
     plan.tls = true;
     let scene = Scene::set(case, plan).await?;
-    let (base, quiet) = (pss(scene.door.pid()?)?, timed(&scene, case).await?);
+    let (base, quiet) = (memory(scene.door.pid()?)?, timed(&scene, case).await?);
     let mut roots = rustls::RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(&case.ground.keys.tls_ca)? {
         roots.add(certificate?)?;
@@ -115,7 +123,7 @@ pub(crate) async fn idle(case: &mut Case) -> Result<()> {
         held.push(coming.join_next().await.context("one is coming")???);
     }
     let took = begun.elapsed().as_secs_f64();
-    let (now, busy) = (pss(scene.door.pid()?)?, timed(&scene, case).await?);
+    let (now, busy) = (memory(scene.door.pid()?)?, timed(&scene, case).await?);
     let each = (now.saturating_sub(base)) / u64::try_from(wanted)?;
     case.saw(format!(
         "{wanted} idle TLS connections in {took:.0} s: {each} KiB each; a new request {:.0} ms, {:.0} ms before",
@@ -159,7 +167,7 @@ async fn timed(scene: &Scene, case: &mut Case) -> Result<Duration> {
 pub(crate) async fn churn(case: &mut Case) -> Result<()> {
     let lasts = Duration::from_secs(if case.ground.full { 40 } else { 8 });
     let scene = Scene::set(case, Plan::real(Flavor::Docker28)).await?;
-    let mut memory = Vec::new();
+    let mut sizes = Vec::new();
     let mut served = 0;
     for _ in 0..2 {
         let end = Instant::now() + lasts / 2;
@@ -184,9 +192,9 @@ pub(crate) async fn churn(case: &mut Case) -> Result<()> {
         while let Some(answered) = storm.join_next().await {
             served += answered??;
         }
-        memory.push(pss(scene.door.pid()?)?);
+        sizes.push(memory(scene.door.pid()?)?);
     }
-    let (first, second) = (memory.first().copied().unwrap_or(0), memory.last().copied().unwrap_or(0));
+    let (first, second) = (sizes.first().copied().unwrap_or(0), sizes.last().copied().unwrap_or(0));
     case.saw(format!(
         "{served} requests on as many connections, {:.0} a second; memory half-way {:.1} MiB, at the end {:.1} MiB",
         f64::from(served) / lasts.as_secs_f64(),

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::case::Case;
 use crate::line::{Line, head};
-use crate::measure::{mib, pss, socket_pages};
+use crate::measure::{memory, mib, socket_pages};
 use crate::network::{Place, Slow};
 use crate::scene::{ADA, PATIENT, Plan, Scene, zeros};
 use crate::support::registry::Flavor;
@@ -72,7 +72,7 @@ pub(crate) async fn slow_registry(case: &mut Case) -> Result<()> {
     let token = scene.token(ADA, REPOSITORY).await?;
     let group = Group::make("memory", case.number, &[("memory.limit_in_bytes", "268435456")])?;
     group.take(scene.door.pid()?)?;
-    let base = pss(scene.door.pid()?)?;
+    let base = memory(scene.door.pid()?)?;
     let slow = Slow::down(Place::In(ground.yard.gatehouse()), ground.yard.yard_address(), 8000)?;
     let mut lines = Vec::new();
     for _ in 0..crowd {
@@ -112,9 +112,9 @@ pub(crate) async fn slow_registry(case: &mut Case) -> Result<()> {
 async fn watch(case: &mut Case, scene: &Scene, base: u64, crowd: u32, lasts: u64) -> Result<()> {
     let half = Duration::from_secs(lasts / 2);
     sleep(half).await;
-    let (first, pages) = (pss(scene.door.pid()?)?, socket_pages()?);
+    let (first, pages) = (memory(scene.door.pid()?)?, socket_pages()?);
     sleep(half).await;
-    let (second, later) = (pss(scene.door.pid()?)?, socket_pages()?);
+    let (second, later) = (memory(scene.door.pid()?)?, socket_pages()?);
     let each = second.saturating_sub(base) / u64::from(crowd);
     case.saw(format!(
         "{each} KiB for each transfer, half-way {:.1} MiB, at the end {:.1} MiB; the machine's sockets {} then {} MiB",
@@ -137,7 +137,7 @@ pub(crate) async fn slow_clients(case: &mut Case) -> Result<()> {
     let size = 128 * MIB;
     let pushed = scene.push_zeros(case, &token, REPOSITORY, size).await?;
     case.must(pushed.status() == Some(201), format!("a push: {}", pushed.words()));
-    let base = pss(scene.door.pid()?)?;
+    let base = memory(scene.door.pid()?)?;
     let slow = Slow::down(Place::In(ground.yard.gatehouse()), ground.yard.street_address(), 8000)?;
     let mut lines = Vec::new();
     for _ in 0..crowd {
@@ -211,8 +211,8 @@ pub(crate) async fn starved(case: &mut Case) -> Result<()> {
 
     let scene = Scene::set(case, Plan::real(Flavor::Docker28)).await?;
     let token = scene.token(ADA, REPOSITORY).await?;
-    let memory = Group::make("memory", case.number, &[("memory.limit_in_bytes", "67108864")])?;
-    memory.take(scene.door.pid()?)?;
+    let group = Group::make("memory", case.number, &[("memory.limit_in_bytes", "67108864")])?;
+    group.take(scene.door.pid()?)?;
     let mut stalled = Vec::new();
     for _ in 0..crowd {
         let upload = scene.open_upload(case, &token, REPOSITORY).await?;
@@ -222,7 +222,7 @@ pub(crate) async fn starved(case: &mut Case) -> Result<()> {
     }
     let pushed = scene.push_zeros(case, &token, REPOSITORY, 32 * MIB).await?;
     case.must(pushed.status() == Some(201), format!("in 64 MiB: a push ended with {}", pushed.words()));
-    let peak = memory.value("memory.max_usage_in_bytes")? / 1024;
+    let peak = group.value("memory.max_usage_in_bytes")? / 1024;
     case.saw(format!("64 MiB of memory: {crowd} stalled pushes and one that runs, {:.0} MiB used", mib(peak)));
     case.must(scene.door.ask("/healthz").await.is_ok(), "in 64 MiB it was killed");
     drop(stalled);

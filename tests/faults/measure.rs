@@ -22,8 +22,8 @@ pub(crate) struct Measure {
     /// Established connections it opened itself: to registries and authorities, in use or kept for the next request.
     pub(crate) pooled: usize,
     pub(crate) threads: usize,
-    /// Proportional set size, KiB.
-    pub(crate) pss: u64,
+    /// Memory of its own, KiB.
+    pub(crate) memory: u64,
     /// `tidegate_http_requests_in_flight`
     pub(crate) in_flight: u64,
     /// `tidegate_connections`
@@ -40,7 +40,7 @@ impl Measure {
             descriptors: entries(pid, "fd")?.saturating_sub(pooled),
             pooled,
             threads: entries(pid, "task")?,
-            pss: pss(pid)?,
+            memory: memory(pid)?,
             in_flight: counter(&metrics, "tidegate_http_requests_in_flight"),
             connections: counter(&metrics, "tidegate_connections"),
         })
@@ -68,8 +68,8 @@ impl Measure {
         if now.threads > self.threads {
             left.push(format!("{} threads, {} before", now.threads, self.threads));
         }
-        if now.pss > self.pss + self.pss / 10 + ARENA {
-            left.push(format!("{} KiB of memory, {} before", now.pss, self.pss));
+        if now.memory > self.memory + self.memory / 10 + ARENA {
+            left.push(format!("{} KiB of memory, {} before", now.memory, self.memory));
         }
         if now.in_flight > 0 || now.connections > 0 {
             left.push(format!("{} requests in flight on {} connections", now.in_flight, now.connections));
@@ -97,8 +97,8 @@ impl Back {
             now.descriptors,
             before.threads,
             now.threads,
-            mib(before.pss),
-            mib(now.pss),
+            mib(before.memory),
+            mib(now.memory),
             took.as_secs_f64()
         )
     }
@@ -109,10 +109,11 @@ pub(crate) fn mib(kib: u64) -> f64 {
     kib as f64 / 1024.0
 }
 
-/// Proportional set size of a process, in KiB.
-pub(crate) fn pss(pid: u32) -> Result<u64> {
+/// Memory of a process that no file stands behind, in KiB. Its share of the program's own pages is left out: that changes
+/// with how many others run the same program.
+pub(crate) fn memory(pid: u32) -> Result<u64> {
     let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).context("no Pss in smaps_rollup")?;
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss_Anon:")).context("no Pss_Anon in smaps_rollup")?;
     Ok(line.trim().trim_end_matches(" kB").parse()?)
 }
 
@@ -129,7 +130,7 @@ fn entries(pid: u32, what: &str) -> Result<usize> {
     Ok(std::fs::read_dir(format!("/proc/{pid}/{what}"))?.count())
 }
 
-/// Pages of socket memory that TCP holds in the namespace of `pid`… of the whole machine, as the kernel counts it.
+/// Pages of memory that the sockets of the whole machine hold, as the kernel counts them.
 pub(crate) fn socket_pages() -> Result<u64> {
     let text = std::fs::read_to_string("/proc/net/sockstat")?;
     let line = text.lines().find(|line| line.starts_with("TCP:")).context("no TCP in sockstat")?;

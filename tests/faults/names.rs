@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use tokio::net::{TcpListener, TcpStream};
@@ -26,8 +26,9 @@ const TAGS: &str = "/v2/faults/one/tags/list";
 /// An authority over certificates.
 type Issuer = CertifiedIssuer<'static, KeyPair>;
 
-fn issuer() -> Result<Issuer> {
+fn issuer(name: &str) -> Result<Issuer> {
     let mut params = CertificateParams::new(Vec::new())?;
+    params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     Ok(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?)
@@ -87,7 +88,7 @@ pub(crate) async fn certificates(case: &mut Case) -> Result<()> {
     let peer = Peer::start(ordinary).await?;
     let (port, state) = front(peer.port()).await?;
     let street = case.ground.yard.street_address();
-    let (own, stranger) = (issuer()?, issuer()?);
+    let (own, stranger) = (issuer("one issuer")?, issuer("another issuer")?);
     std::fs::create_dir_all(&case.dir)?;
     let ca = write(&case.dir, "origin-ca.crt", &own.pem())?;
     let name = street.to_string();
@@ -184,12 +185,17 @@ pub(crate) async fn names(case: &mut Case) -> Result<()> {
     }
     case.must(who(&scene).await? == "two", "the name is back and is not used");
 
-    write(&case.dir, "hosts", &hosts(&[dead, second]))?;
-    network::reset(Place::Street, port)?;
-    let begun = Instant::now();
-    let skipped = who(&scene).await?;
-    case.saw(format!("two addresses, the first dead: {skipped} after {:.1} s", begun.elapsed().as_secs_f64()));
-    case.must(skipped == "two", "a dead address in front of a living one is not passed over");
+    network::add_address(dead)?;
+    network::bury(Place::Street, dead)?;
+    for order in [[dead, second], [second, dead]] {
+        write(&case.dir, "hosts", &hosts(&order))?;
+        network::reset(Place::Street, port)?;
+        let begun = Instant::now();
+        let skipped = who(&scene).await?;
+        case.saw(format!("two addresses, one dead: {skipped} after {:.1} s", begun.elapsed().as_secs_f64()));
+        case.must(skipped == "two", "a dead address in front of a living one is not passed over");
+    }
+    case.must(network::buried(Place::Street, dead)? > 0, "the dead address was never tried, so nothing is shown");
     case.stored("nothing: scripted registries");
     drop((one, two));
     let _file = std::fs::read_to_string(&file).context("the hosts file")?;

@@ -76,6 +76,24 @@ pub(crate) fn reset(place: Place<'_>, port: u16) -> Result<usize> {
     Ok(killed.lines().filter(|line| !line.trim().is_empty()).count())
 }
 
+/// Whether the connection between these two ports in `place` stands.
+pub(crate) fn stands(place: Place<'_>, own: u16, other: u16) -> Result<bool> {
+    let listed = place.run("ss", &format!("-Htn state established sport = :{own} dport = :{other}"))?;
+    Ok(!listed.trim().is_empty())
+}
+
+/// Everything that comes for this address in `place` is dropped.
+pub(crate) fn bury(place: Place<'_>, address: std::net::Ipv4Addr) -> Result<()> {
+    place.run("iptables", &format!("-w -A INPUT -d {address} -j DROP")).map(drop)
+}
+
+/// How many packets that was.
+pub(crate) fn buried(place: Place<'_>, address: std::net::Ipv4Addr) -> Result<u64> {
+    let listed = place.run("iptables", "-w -nvxL INPUT")?;
+    let line = listed.lines().find(|line| line.contains(&address.to_string())).context("no such rule")?;
+    Ok(line.split_whitespace().next().unwrap_or_default().parse()?)
+}
+
 /// The established connections of a process in `place` that it opened itself: to any port but those it listens on.
 pub(crate) fn outgoing(place: Place<'_>, pid: u32, own: [u16; 2]) -> Result<usize> {
     let listed = place.run("ss", "-Htnp state established")?;

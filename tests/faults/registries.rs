@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::case::Case;
 use crate::line::{Heard, Line, head};
-use crate::network::{Place, reappear, reset, vanish};
+use crate::network::{Place, reappear, reset, stands, vanish};
 use crate::scene::{ADA, Behind, PATIENT, Plan, Scene, next, zeros};
 use crate::script::{Act, Asked, Peer, answer, ordinary};
 use crate::support::door::counter;
@@ -30,6 +30,7 @@ pub(crate) async fn killed(case: &mut Case) -> Result<()> {
         scene.registry.take().context("a registry")?.kill().await?;
         line.pour(6 * MIB, Duration::from_secs(3)).await;
         let heard = line.hear(Duration::from_secs(5)).await;
+        drop(line);
         case.saw(format!("{}: {}", flavor.name(), heard.words()));
         case.must(!matches!(heard, Heard::Silence), "the client was left waiting");
         case.must(!heard.is_success(), "a push that broke off looks like a success");
@@ -102,13 +103,16 @@ pub(crate) async fn early(case: &mut Case) -> Result<()> {
     let mut line = scene.begin_patch(&upload, &token, Some(24 * MIB)).await?;
     let sent = line.pour(24 * MIB, PATIENT).await;
     let heard = line.hear(PATIENT).await;
+    drop(line);
     case.saw(format!("{} of 24 MiB sent, then {}", sent / MIB, heard.words()));
     case.must(heard.status() == Some(400), "a client that writes before it reads did not hear the refusal");
-    let first = peer.asked_for("_state").first().map(|asked| asked.connection).context("no PATCH arrived")?;
-    until(case, "the connection to a deaf registry is still open", || peer.has_closed(first)).await;
+    let first = peer.asked_for("_state").first().map(|asked| asked.port).context("no PATCH arrived")?;
+    let ground = std::rc::Rc::clone(&case.ground);
+    let open = || stands(Place::In(ground.yard.gatehouse()), first, peer.port()).unwrap_or(true);
+    until(case, "the connection to a deaf registry is still open", || !open()).await;
     let reply = scene.get(TAGS, &token).await?;
     case.must(reply.status() == Some(200), "the next request failed");
-    let last = peer.asked().last().map(|asked| asked.connection);
+    let last = peer.asked().last().map(|asked| asked.port);
     case.must(last != Some(first), "the connection to a deaf registry was used again");
     case.stored("nothing: a scripted registry");
     scene.close(case).await
@@ -133,7 +137,8 @@ pub(crate) async fn silent(case: &mut Case) -> Result<()> {
     }
     line.pour(MIB, PATIENT).await;
     let heard = line.hear(PATIENT).await;
-    case.saw(format!("nothing for 7 s of body, {} it", heard.words()));
+    drop(line);
+    case.saw(format!("nothing for 7 s of body, then {}", heard.words()));
     case.must(heard.status() == Some(504), "it is not 504");
     if let Heard::Answer(reply) = heard {
         case.must(reply.took >= Duration::from_millis(3500), "the time for an answer did not begin with the last byte");
@@ -158,6 +163,7 @@ pub(crate) async fn vanished(case: &mut Case) -> Result<()> {
     vanish(yard, scene.origin.port())?;
     line.pour(252 * MIB, Duration::from_secs(20)).await;
     let heard = line.hear(PATIENT).await;
+    drop(line);
     case.saw(format!("PATCH: {}", heard.words()));
     case.must(!heard.is_success() && !matches!(heard, Heard::Silence), "a push into nowhere did not end as an error");
     reappear(yard, scene.origin.port())?;
@@ -189,7 +195,7 @@ pub(crate) async fn reset_while_idle(case: &mut Case) -> Result<()> {
         scene.push_zeros(case, &token, REPOSITORY, 1000).await?;
         let killed = reset(Place::In(ground.yard.yard()), scene.origin.port())?;
         case.must(killed > 0, "there was no pooled connection to reset");
-        let get = scene.get(TAGS, &token).await?;
+        let get = scene.get(&format!("/v2/{REPOSITORY}/blobs/{}", zeros(1000)), &token).await?;
         reset(Place::In(ground.yard.yard()), scene.origin.port())?;
         let push = scene.push_zeros(case, &token, REPOSITORY, 1000).await?;
         passed += usize::from(get.status() == Some(200)) + usize::from(push.status() == Some(201));
