@@ -104,7 +104,8 @@ pub(crate) async fn slow(case: &mut Case) -> Result<()> {
         let mut told = 0;
         while let Some(heard) = crowd.join_next().await {
             let heard = heard??;
-            let retry = matches!(&heard, Heard::Answer(reply) if reply.status == 503 && reply.header("retry-after").is_some());
+            let retry =
+                matches!(&heard, Heard::Answer(reply) if reply.status == 503 && reply.header("retry-after").is_some());
             case.must(retry, format!("{what}: a login ended with {}", heard.words()));
             told += usize::from(retry);
         }
@@ -168,7 +169,8 @@ pub(crate) async fn nonsense(case: &mut Case) -> Result<()> {
             case.must(matches!(reply.status, 502 | 503), format!("{name} became {}", reply.status));
             case.must(reply.is_oci_error(), format!("{name}: the answer is no error as registries write it"));
             case.must(reply.header("retry-after").is_some(), format!("{name}: nothing says when to come again"));
-            let echoed = reply.text().contains("<html") || reply.text().contains("AAAA") || reply.text().contains("boom");
+            let echoed =
+                reply.text().contains("<html") || reply.text().contains("AAAA") || reply.text().contains("boom");
             case.must(!echoed, format!("{name}: the authority's words went to the client"));
             let asked = peer.asked().len() - before;
             case.must(asked >= 1, format!("{name}: the nonsense was remembered"));
@@ -198,7 +200,9 @@ pub(crate) async fn elsewhere(case: &mut Case) -> Result<()> {
     plan.authority = Some(peer.port());
     let scene = Scene::set(case, plan).await?;
     let mut seen = Vec::new();
-    for status in ["301 Moved Permanently", "302 Found", "303 See Other", "307 Temporary Redirect", "308 Permanent Redirect"] {
+    for status in
+        ["301 Moved Permanently", "302 Found", "303 See Other", "307 Temporary Redirect", "308 Permanent Redirect"]
+    {
         turn.set(status);
         let reply = scene.ask_token(ADA, "faults/one").await?.reply()?;
         case.must(matches!(reply.status, 502 | 503), format!("{status} became {}", reply.status));

@@ -105,7 +105,7 @@ impl Line {
 
     /// Sends `length` zeros, or as many as it can until the deadline or an error: how many went.
     pub(crate) async fn pour(&mut self, length: usize, deadline: Duration) -> usize {
-        let (piece, end) = ([0; PIECE], Instant::now() + deadline);
+        let (piece, end) = (vec![0; PIECE], Instant::now() + deadline);
         let mut sent = 0;
         while sent < length {
             let next = piece.get(..PIECE.min(length - sent)).unwrap_or_default();

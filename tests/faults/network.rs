@@ -58,16 +58,12 @@ fn both(place: Place<'_>, verb: &str, port: u16, what: &str) -> Result<()> {
 
 /// Every connection to this local port in `place` is reset, and every new one refused, as if nobody listened.
 pub(crate) fn refuse(place: Place<'_>, port: u16) -> Result<()> {
-    place
-        .run("iptables", &format!("-w -A INPUT -p tcp --dport {port} -j REJECT --reject-with tcp-reset"))
-        .map(drop)
+    place.run("iptables", &format!("-w -A INPUT -p tcp --dport {port} -j REJECT --reject-with tcp-reset")).map(drop)
 }
 
 /// The end of [`refuse`].
 pub(crate) fn accept(place: Place<'_>, port: u16) -> Result<()> {
-    place
-        .run("iptables", &format!("-w -D INPUT -p tcp --dport {port} -j REJECT --reject-with tcp-reset"))
-        .map(drop)
+    place.run("iptables", &format!("-w -D INPUT -p tcp --dport {port} -j REJECT --reject-with tcp-reset")).map(drop)
 }
 
 /// Resets the connections there are to this local port in `place`; how many.
@@ -99,7 +95,10 @@ pub(crate) fn outgoing(place: Place<'_>, pid: u32, own: [u16; 2]) -> Result<usiz
     let listed = place.run("ss", "-Htnp state established")?;
     let process = format!("pid={pid},");
     let local = |line: &str| line.split_whitespace().nth(2)?.rsplit_once(':')?.1.parse::<u16>().ok();
-    Ok(listed.lines().filter(|line| line.contains(&process) && local(line).is_none_or(|port| !own.contains(&port))).count())
+    Ok(listed
+        .lines()
+        .filter(|line| line.contains(&process) && local(line).is_none_or(|port| !own.contains(&port)))
+        .count())
 }
 
 /// What leaves `place` by the device that leads to `address` is slowed to so many kilobits a second; ends with the value.
@@ -113,10 +112,7 @@ impl<'a> Slow<'a> {
     pub(crate) fn down(place: Place<'a>, address: std::net::Ipv4Addr, kilobits: u32) -> Result<Self> {
         let route = place.run("ip", &format!("-o route get {address}"))?;
         let device = route.split_whitespace().skip_while(|word| *word != "dev").nth(1).context("no device")?.to_owned();
-        place.run(
-            "tc",
-            &format!("qdisc add dev {device} root tbf rate {kilobits}kbit burst 16kb latency 100ms"),
-        )?;
+        place.run("tc", &format!("qdisc add dev {device} root tbf rate {kilobits}kbit burst 16kb latency 100ms"))?;
         Ok(Self { place, device })
     }
 }

@@ -56,13 +56,17 @@ pub(crate) async fn killed(case: &mut Case) -> Result<()> {
 
 /// Errors that are the registry's to explain.
 pub(crate) async fn errors(case: &mut Case) -> Result<()> {
-    const BODY: &[u8] = br#"{"errors":[{"code":"TOOMANYREQUESTS","message":"in the registry's own words","detail":null}]}"#;
+    const BODY: &[u8] =
+        br#"{"errors":[{"code":"TOOMANYREQUESTS","message":"in the registry's own words","detail":null}]}"#;
     let peer = Peer::start(|asked: &Asked| {
-        let status = ["500 Internal Server Error", "502 Bad Gateway", "503 Service Unavailable", "429 Too Many Requests"]
-            .into_iter()
-            .find(|status| asked.target.contains(&format!("/error-{}", status.get(..3).unwrap_or_default())));
+        let status =
+            ["500 Internal Server Error", "502 Bad Gateway", "503 Service Unavailable", "429 Too Many Requests"]
+                .into_iter()
+                .find(|status| asked.target.contains(&format!("/error-{}", status.get(..3).unwrap_or_default())));
         match status {
-            Some(status) => Act::Answer(answer(status, &[("Retry-After", "17"), ("Content-Type", "application/json")], BODY)),
+            Some(status) => {
+                Act::Answer(answer(status, &[("Retry-After", "17"), ("Content-Type", "application/json")], BODY))
+            }
             None => ordinary(asked),
         }
     })
@@ -296,7 +300,8 @@ pub(crate) async fn misframed(case: &mut Case) -> Result<()> {
         ("not-a-number", "HTTP/1.1 200 OK\r\nContent-Length: 5,6\r\n\r\nhello!"),
         ("not-http", "220 ready when you are\r\n\r\n"),
     ];
-    const EXTRA: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhelloHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison";
+    const EXTRA: &str =
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhelloHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison";
     let peer = Peer::start(|asked: &Asked| {
         let wrong = WRONG.iter().find(|(name, _)| asked.target.contains(name)).map(|(_, bytes)| *bytes);
         match wrong {
@@ -340,7 +345,16 @@ pub(crate) async fn misframed(case: &mut Case) -> Result<()> {
 /// curl's exit code and the status it saw, over HTTP/2.
 async fn over_h2(scene: &Scene, target: &str, token: &str, case: &mut Case) -> Result<(i32, u16)> {
     let mut curl = command("curl");
-    curl.args(["-sS", "--http2", "--max-time", "20", "-o", "/dev/null", "-w", "%{http_code} %{http_version} %{exitcode}"]);
+    curl.args([
+        "-sS",
+        "--http2",
+        "--max-time",
+        "20",
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_code} %{http_version} %{exitcode}",
+    ]);
     curl.arg("--cacert").arg(&case.ground.keys.tls_ca).arg("-H").arg(format!("Authorization: {token}"));
     curl.arg(format!("https://{}{target}", scene.public));
     let ran = run(&mut curl, PATIENT).await?;

@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::case::{Case, write};
 use crate::line::{Line, head};
-use crate::network::Place;
 use crate::measure::Measure;
+use crate::network::Place;
 use crate::registries::patch;
 use crate::scene::{ADA, PATIENT, Plan, Scene, open};
 use crate::support::authority::Life;
@@ -74,7 +74,12 @@ pub(crate) async fn killed(case: &mut Case) -> Result<()> {
     scene.public = other[0];
     scene.admin = other[1];
     // It had served nothing yet when it was looked at: what its first requests made it keep is not what is sought.
-    scene.base = Some(Measure { memory: base.memory + 8192, descriptors: base.descriptors + 4, threads: base.threads + 4, ..base });
+    scene.base = Some(Measure {
+        memory: base.memory + 8192,
+        descriptors: base.descriptors + 4,
+        threads: base.threads + 4,
+        ..base
+    });
     scene.close(case).await
 }
 

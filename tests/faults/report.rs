@@ -58,7 +58,8 @@ stand in network namespaces of their own. `make faults` runs every row and write
 is written by hand, and what is wrong is found by assertions.
 
 After every fault, besides what its row says: within 30 s descriptors and threads are back where they were (connections kept for
-the next request aside), memory is within a tenth and 4 MiB, no request is in flight and no client connected; every blob that
+the next request aside), memory is within a tenth and 4 MiB (the allocator keeps what a crowd
+needed: crowds come twice, and the second must make do with it), no request is in flight and no client connected; every blob that
 the registry holds has the digest it is named by; nobody but Tidegate has asked the registry anything; and no password, token,
 ticket or upload state stands in Tidegate's log (at its finest level) or metrics.
 ";
@@ -67,7 +68,9 @@ ticket or upload state stands in Tidegate's log (at its finest level) or metrics
 pub(crate) fn page(rows: &[Row], versions: &[(String, String)]) -> String {
     let mut page = String::from(INTRODUCTION);
     let _ = write!(page, "\nRun on {}: {}.\n\n", today(), summary(rows));
-    page.push_str("| | fault | injected | expected | what the client saw | what the registry holds | what came back | |\n");
+    page.push_str(
+        "| | fault | injected | expected | what the client saw | what the registry holds | what came back | |\n",
+    );
     page.push_str("| --- | --- | --- | --- | --- | --- | --- | --- |\n");
     for row in rows {
         let verdict = match row.wrong.is_empty() {

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::case::Case;
 use crate::line::{Heard, Line, Reply, head};
-use crate::measure::Measure;
+use crate::measure::{Measure, mib};
 use crate::network::Place;
 use crate::support::authority::{Authority, Life, Login, Voice};
 use crate::support::clients::{Target, gotools};
@@ -194,6 +194,16 @@ impl Scene {
         Measure::of(&self.door, Place::In(case.ground.yard.gatehouse()), self.ports()).await
     }
 
+    /// A first crowd is gone: the second one is measured against what the allocator kept.
+    pub(crate) async fn rebase(&mut self, case: &mut Case) -> Result<()> {
+        let Some(base) = self.base else { return Ok(()) };
+        let gate = case.ground.yard.gatehouse().to_owned();
+        let after = base.after_crowd(&self.door, Place::In(&gate), self.ports()).await?;
+        case.back(format!("after a first crowd the allocator keeps {:.1} MiB", mib(after.memory)));
+        self.base = Some(after);
+        Ok(())
+    }
+
     /// The ports the door listens on.
     pub(crate) fn ports(&self) -> [u16; 2] {
         [self.public.port(), self.admin.port()]
@@ -229,10 +239,8 @@ impl Scene {
 
     /// Asks the token endpoint for push and pull on a repository.
     pub(crate) async fn ask_token(&self, user: &str, repository: &str) -> Result<Heard> {
-        let target = format!(
-            "/jwt/auth?service={}&scope=repository:{repository}:pull,push&account={user}",
-            self.voice.service
-        );
+        let target =
+            format!("/jwt/auth?service={}&scope=repository:{repository}:pull,push&account={user}", self.voice.service);
         self.get(&target, &self.basic(user)?).await
     }
 
@@ -275,8 +283,7 @@ impl Scene {
             Some(length) => ("Content-Length", length.to_string()),
             None => ("Transfer-Encoding", "chunked".to_owned()),
         };
-        let headers =
-            [("Authorization", token), ("Content-Type", "application/octet-stream"), (framing.0, &framing.1)];
+        let headers = [("Authorization", token), ("Content-Type", "application/octet-stream"), (framing.0, &framing.1)];
         line.send(&head("PATCH", &upload.location, self.public, &headers)).await?;
         Ok(line)
     }
@@ -288,7 +295,13 @@ impl Scene {
     }
 
     /// A whole upload of `length` zeros: how it ended.
-    pub(crate) async fn push_zeros(&self, case: &mut Case, token: &str, repository: &str, length: usize) -> Result<Heard> {
+    pub(crate) async fn push_zeros(
+        &self,
+        case: &mut Case,
+        token: &str,
+        repository: &str,
+        length: usize,
+    ) -> Result<Heard> {
         let upload = self.open_upload(case, token, repository).await?;
         let mut line = self.begin_patch(&upload, token, Some(length)).await?;
         line.pour(length, PATIENT).await;

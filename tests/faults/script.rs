@@ -233,7 +233,9 @@ pub(crate) fn ordinary(asked: &Asked) -> Act {
     let upload = format!("{}?_state=a-state-that-is-secret-and-long-enough-to-find", path);
     Act::Answer(match asked.method.as_str() {
         "POST" => {
-            let location = format!("{path}8d6b4a46-2b9c-4a1c-9d0e-2f1f6f5d9b11?_state=a-state-that-is-secret-and-long-enough-to-find");
+            let location = format!(
+                "{path}8d6b4a46-2b9c-4a1c-9d0e-2f1f6f5d9b11?_state=a-state-that-is-secret-and-long-enough-to-find"
+            );
             answer("202 Accepted", &[("Location", &location)], b"")
         }
         "PATCH" => answer("202 Accepted", &[("Location", &upload)], b""),
