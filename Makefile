@@ -26,9 +26,17 @@ demo: parts ## see a push fail without Tidegate and pass with it; under three mi
 test: parts ## every test, with real registries and clients, and a covering part of the matrix
 	$(CARGO) test --workspace --locked
 
+.PHONY: secrets
+secrets: parts ## plant a secret wherever one can stand, and search all that is said; core dumps and memory as well
+	$(CARGO) test --locked --test real -- secrets canaries dumps
+
 .PHONY: matrix
 matrix: parts ## the whole matrix, written into docs/matrix.md: every client, registry, path and renew, with and without Tidegate
 	$(CARGO) test --locked --test matrix -- --full --write docs/matrix.md
+
+.PHONY: mutants
+mutants: ## change the code that decides access bit by bit and see that a test notices each change; about an hour
+	tests/mutants.sh $(FILES)
 
 .PHONY: conformance
 conformance: parts ## the OCI conformance suite at registries alone and through Tidegate, and h2spec, into docs/conformance.md
@@ -45,6 +53,11 @@ lint: ## fmt, clippy, doc; deny where cargo-deny is installed
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --offline check bans licenses sources; \
 	else echo "cargo-deny is not installed: 'make deny' installs it and runs it"; fi
+
+# The program that measures needs no optimising: what counts is the CPU time of the proxies, which are processes of their own.
+.PHONY: bench
+bench: build ## what it costs, beside nginx and HAProxy; ARGS='--quick --only pull', see docs/performance.md
+	$(CARGO) bench --locked --profile dev --bench bench -- --json target/bench/last.json $(ARGS)
 
 .PHONY: deny
 deny: ## check crates, licenses and sources; builds cargo-deny if it is missing (5 to 10 minutes)

@@ -1,6 +1,5 @@
 //! Which site a request is for, and which of its parts: the registry, the token endpoint, the web host.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
@@ -17,6 +16,7 @@ use crate::base::peer::Peer;
 use crate::endpoints::proxy::Proxy;
 use crate::endpoints::token::TokenEndpoint;
 use crate::gateway;
+use crate::gateway::ambiguous::{Ambiguous, refuse};
 use crate::gateway::headers::ClientOrigin;
 use crate::gateway::respond::plain;
 use crate::gateway::site::Site;
@@ -32,8 +32,8 @@ pub struct Dispatch(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     trusted: Vec<IpNet>,
-    /// By `host:port` or `host`, lower case.
-    sites: HashMap<String, Arc<Doors>>,
+    /// By `host:port` or `host`, lower case. They are few.
+    sites: Vec<(String, Arc<Doors>)>,
     /// `sites."*"`
     any: Option<Arc<Doors>>,
 }
@@ -57,13 +57,13 @@ impl Dispatch {
     /// A service for these sites, behind these trusted proxies.
     #[must_use]
     pub fn new(doors: Vec<Doors>, trusted: Vec<IpNet>) -> Self {
-        let mut sites = HashMap::new();
+        let mut sites = Vec::new();
         let mut any = None;
         for doors in doors.into_iter().map(Arc::new) {
             if &*doors.site.name == "*" {
                 any = Some(doors);
             } else {
-                sites.insert(doors.site.name.to_string(), doors);
+                sites.push((doors.site.name.to_string(), doors));
             }
         }
         Self(Arc::new(Inner { trusted, sites, any }))
@@ -73,10 +73,9 @@ impl Dispatch {
 impl Inner {
     /// `host:port` wins over `host`, and `host` over `*`.
     fn site(&self, asked: Option<&Authority>) -> Option<&Arc<Doors>> {
-        let named = asked.and_then(|asked| {
-            let whole = asked.as_str().to_ascii_lowercase();
-            self.sites.get(&whole).or_else(|| self.sites.get(&asked.host().to_ascii_lowercase()))
-        });
+        let of =
+            |host: &str| self.sites.iter().find(|(name, _)| name.eq_ignore_ascii_case(host)).map(|(_, doors)| doors);
+        let named = asked.and_then(|asked| of(asked.as_str()).or_else(|| of(asked.host())));
         named.or(self.any.as_ref())
     }
 
@@ -87,6 +86,11 @@ impl Inner {
         };
         let (client, record) = (ClientOrigin::of(&request, peer, &self.trusted), record.clone());
         record.with(|outcome| outcome.client = client.address);
+        if let Err(ambiguous) = refuse(&request) {
+            record.failed(Side::Client, ambiguous.to_string());
+            let code = if ambiguous == Ambiguous::Method { ErrorCode::Unsupported } else { ErrorCode::Unknown };
+            return plain(ambiguous.status(), code, &ambiguous.to_string());
+        }
         let Some(doors) = self.site(client.host.as_ref()) else {
             record.failed(Side::Client, "no site of that name");
             return plain(StatusCode::NOT_FOUND, ErrorCode::NameUnknown, "this gateway serves no site of that name");
@@ -99,10 +103,6 @@ impl Inner {
 impl Doors {
     async fn handle(&self, client: &ClientOrigin, record: &Record, request: Request<Body>) -> Response<Body> {
         let path = request.uri().path();
-        if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
-            record.failed(Side::Client, "a method that no site serves");
-            return plain(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported, "this method is not served here");
-        }
         if path == self.token_path {
             return self.tokens.handle(client, record, request).await;
         }

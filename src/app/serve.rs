@@ -20,9 +20,8 @@ use crate::telemetry::metrics::Metrics;
 ///
 /// # Cancel safety
 /// Not to be dropped: connections would be left as they are.
-pub async fn serve(mut settings: Settings) -> Result<Report, Error> {
+pub async fn serve(mut settings: Settings, metrics: Arc<Metrics>) -> Result<Report, Error> {
     let warnings = std::mem::take(&mut settings.warnings);
-    let metrics = Arc::new(Metrics::new());
     let drain = Drain::new(settings.server.drain_delay, settings.server.drain_timeout);
     let server = Server::bind(settings.server.clone(), Arc::clone(&metrics))?;
     let runtime = tokio::runtime::Handle::current();

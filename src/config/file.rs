@@ -284,6 +284,7 @@ section! {
         /// `json` is one object a line, `text` is for people.
         format: At<Format> = default(defaults::LOG_FORMAT),
         /// `error`, `warn`, `info`, `debug`, `trace`, or a filter by module such as `info,tidegate::gateway=debug`.
+        /// Libraries stay at `info` at the finest: below it they write what they read.
         level: At<String> = default(defaults::LOG_LEVEL.to_owned()),
     }
 }

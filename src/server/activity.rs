@@ -11,7 +11,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -36,8 +36,12 @@ struct State {
     head: Option<Instant>,
     /// Whether bytes begin a head.
     heads: bool,
-    /// Whether a request has come at all.
-    asked: bool,
+    /// Requests that have come.
+    asked: u64,
+    /// Whether the last request for another protocol was agreed to; none: it is not answered, or there is none.
+    switched: Option<bool>,
+    /// The gate, waiting for one of the two above to change.
+    gate: Option<Waker>,
 }
 
 /// A wait that is over.
@@ -52,17 +56,44 @@ pub(super) enum Expired {
 impl Activity {
     /// A connection just opened. `heads`: whether bytes between requests begin a head (HTTP/1).
     pub(super) fn new(request_head: Duration, keep_alive: Duration, heads: bool) -> Arc<Self> {
-        let state = State { busy: 0, quiet: Instant::now(), head: None, heads, asked: false };
+        let state = State { busy: 0, quiet: Instant::now(), head: None, heads, asked: 0, switched: None, gate: None };
         Arc::new(Self { state: Mutex::new(state), request_head, keep_alive })
     }
 
-    /// A request is busy until the guard is dropped.
+    /// A request has come; it is busy until the guard is dropped.
+    pub(super) fn begin(self: &Arc<Self>) -> Busy {
+        self.lock().asked += 1;
+        self.busy()
+    }
+
+    /// Something goes on until the guard is dropped.
     pub(super) fn busy(self: &Arc<Self>) -> Busy {
         let mut state = self.lock();
         state.busy += 1;
         state.head = None;
-        state.asked = true;
         Busy(Arc::clone(self))
+    }
+
+    /// A request for another protocol is answered: whether it was agreed to.
+    pub(super) fn decided(&self, switched: bool) {
+        let mut state = self.lock();
+        state.switched = Some(switched);
+        wake(state);
+    }
+
+    /// What [`Activity::decided`] was told, once for each time.
+    pub(super) fn poll_decided(&self, cx: &mut Context<'_>) -> Poll<bool> {
+        let mut state = self.lock();
+        match state.switched.take() {
+            Some(switched) => Poll::Ready(switched),
+            None => state.wait(cx),
+        }
+    }
+
+    /// Ready when so many requests have come and nothing of any goes on.
+    pub(super) fn poll_answered(&self, requests: u64, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if state.busy == 0 && state.asked >= requests { Poll::Ready(()) } else { state.wait(cx) }
     }
 
     /// When the present wait is over; none while a request is busy.
@@ -70,8 +101,8 @@ impl Activity {
         let state = self.lock();
         match (state.busy, state.head, state.asked) {
             (0, Some(since), _) => Some((since + self.request_head, Expired::Head)),
-            (0, None, true) => Some((state.quiet + self.keep_alive, Expired::Quiet)),
-            (0, None, false) => Some((state.quiet + self.request_head, Expired::Head)),
+            (0, None, 1..) => Some((state.quiet + self.keep_alive, Expired::Quiet)),
+            (0, None, 0) => Some((state.quiet + self.request_head, Expired::Head)),
             _ => None,
         }
     }
@@ -85,6 +116,22 @@ impl Activity {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn wait<T>(&mut self, cx: &mut Context<'_>) -> Poll<T> {
+        self.gate = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+/// Wakes the gate, and lets go of the lock before.
+fn wake(mut state: MutexGuard<'_, State>) {
+    let gate = state.gate.take();
+    drop(state);
+    if let Some(gate) = gate {
+        gate.wake();
     }
 }
 
@@ -104,6 +151,7 @@ impl Drop for Busy {
         state.busy -= 1;
         if state.busy == 0 {
             state.quiet = Instant::now();
+            wake(state);
         }
     }
 }

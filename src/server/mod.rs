@@ -3,6 +3,7 @@
 //! ```text
 //! listener ─▶ worker (a thread, a runtime) ─▶ proxy_protocol ─▶ tls ─▶ connection ─▶ stack ─▶ the service
 //!   slots: how many, from whom                  └── one deadline ──┘     activity       │
+//!                                                            framing: one meaning        │
 //!                                                                          observe: record, inbound (idle, rate),
 //!                                                                          refused (what nobody reads)
 //! drain: serving ─▶ unready ─▶ draining ─▶ closed, and what was cut
@@ -18,6 +19,7 @@ mod bounded;
 pub mod certificates;
 mod connection;
 pub mod drain;
+pub mod framing;
 mod inbound;
 pub mod listener;
 pub mod observe;

@@ -121,6 +121,48 @@ impl From<TokenError> for DeniedReason {
 }
 
 labels! {
+    /// Why an HTTP/1 request was refused before anything read it: what two parsers could read differently (RFC 9112).
+    Fault {
+        /// More than one empty line before the request line (§2.2).
+        BlankLine = "blank_line",
+        /// The method is no token, or too long (§3.1).
+        Method = "method",
+        /// The request target has no form its method may have, or a character no URI has (§3.2).
+        Target = "target",
+        /// Neither `HTTP/1.1` nor `HTTP/1.0`, or something beside it (§2.3).
+        Version = "version",
+        /// A line feed or a carriage return that stands alone (§2.2).
+        LineEnding = "line_ending",
+        /// A field name that is no token, is empty, or has white space before its colon (§5.1).
+        FieldName = "field_name",
+        /// A control character in a field's value (RFC 9110 §5.5).
+        FieldValue = "field_value",
+        /// A field line that goes on in the next (§5.2).
+        Fold = "fold",
+        /// A Content-Length that is no number, or too large a one (§6.2).
+        ContentLength = "content_length",
+        /// Content-Length more than once, even with the same value (§6.3).
+        ContentLengths = "content_lengths",
+        /// A Transfer-Encoding that is not `chunked` and nothing else, or is there twice (§6.1).
+        TransferEncoding = "transfer_encoding",
+        /// A Transfer-Encoding in HTTP/1.0 (§6.1).
+        OldTransferEncoding = "old_transfer_encoding",
+        /// Both Content-Length and Transfer-Encoding (§6.3).
+        TwoLengths = "two_lengths",
+        /// A chunk's size that is no hexadecimal number, or too large a one (§7.1).
+        ChunkSize = "chunk_size",
+        /// A chunk extension that breaks the grammar or the bound (§7.1.1).
+        ChunkExtension = "chunk_extension",
+        /// A chunk that does not end where its size says (§7.1).
+        ChunkEnd = "chunk_end",
+        /// A trailer field that would be about framing, routing or who asks (RFC 9110 §6.5.1).
+        Trailer = "trailer",
+        /// Bytes behind a request for another protocol, before its answer (RFC 9110 §7.8).
+        Upgrade = "upgrade",
+    }
+}
+
+labels! {
     /// How a request to the token endpoint ended.
     TokenResult {
         /// A token was handed out.
@@ -175,6 +217,8 @@ labels! {
         ConnectionsPerAddress = "connections_per_address",
         /// The process or the system has no file descriptors left.
         Descriptors = "descriptors",
+        /// Log lines wait to be written, and no more may.
+        LogLines = "log_lines",
         /// `limits.header_bytes`
         HeaderBytes = "header_bytes",
         /// `limits.headers`

@@ -18,7 +18,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::labels::{CacheResult, Code, DeniedReason, Label, Limit, Listener, MethodLabel, TokenResult, TokenSource};
+use super::labels::{
+    CacheResult, Code, DeniedReason, Fault, Label, Limit, Listener, MethodLabel, TokenResult, TokenSource,
+};
 use crate::base::clock::Timestamp;
 use crate::oci::route::RouteKind;
 use crate::policy::Renew;
@@ -54,6 +56,7 @@ pub struct Metrics {
     registry_tokens: Vec<Counter>,
     authorization_missing: Counter,
     limit_hits: Vec<Counter>,
+    malformed: Vec<Counter>,
     panics: Counter,
     origin_up: Family<Named<2>, Gauge>,
     origin_requests: Family<OriginLabels, Counter>,
@@ -127,6 +130,7 @@ impl Metrics {
             registry_tokens: counters::<TokenSource>(r, "source", "registry_tokens", "Tokens shown to registries"),
             authorization_missing: add(r, "authorization_missing", "Token requests that name an account, bare"),
             limit_hits: counters::<Limit>(r, "limit", "limit_hits", "Times a bound was reached"),
+            malformed: counters::<Fault>(r, "fault", "malformed_requests", "Requests refused for their framing"),
             panics: add(r, "panics", "Requests that ended in a panic"),
             origin_up: add(r, "origin_up", "Whether an origin takes requests (1) or not (0)"),
             origin_requests: add(r, "origin_requests", "Requests answered by an origin"),
@@ -192,6 +196,11 @@ impl Metrics {
     /// A bound was reached.
     pub fn limit_hit(&self, limit: Limit) {
         count(&self.limit_hits, limit);
+    }
+
+    /// A request was refused for its framing.
+    pub fn malformed(&self, fault: Fault) {
+        count(&self.malformed, fault);
     }
 
     /// A request ended in a panic.

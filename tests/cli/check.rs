@@ -151,6 +151,28 @@ fn a_key_that_others_can_read_is_refused_but_root_may_share_one_with_a_group() -
     Ok(())
 }
 
+/// TLS of the listener, the client certificate of a registry, the signature of tokens, tickets.
+#[test]
+fn no_key_of_any_kind_may_be_read_by_others() -> Result<()> {
+    let folder = Folder::new()?;
+    folder.fixture("valid", "several")?;
+    for key in ["tls.key", "client.key", "signing.key", "tickets.key"] {
+        for mode in [0o644, 0o664, 0o666, 0o604, 0o602] {
+            fs::set_permissions(folder.path(key), Permissions::from_mode(mode))?;
+            for verb in ["check", "serve"] {
+                let output =
+                    folder.tidegate(&[verb, "--config", "tidegate.toml"]).assert().code(1).get_output().clone();
+                let said = format!("{}{}", String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?);
+                let complaint = format!("{key} can be read by others (mode {mode:04o})");
+                assert!(said.contains(&complaint), "{verb}, {key}, {mode:o}: {said}");
+            }
+        }
+        fs::set_permissions(folder.path(key), Permissions::from_mode(0o600))?;
+    }
+    folder.tidegate(&["check", "--config", "tidegate.toml"]).assert().code(0);
+    Ok(())
+}
+
 #[test]
 fn the_content_of_a_key_file_is_never_repeated() -> Result<()> {
     let folder = Folder::new()?;

@@ -4,12 +4,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use tidegate::base::clock::{Clock, Timestamp};
 use tidegate::config::{self, Error, Settings, reference};
 use tidegate::gateway::Redirects;
 use tidegate::policy::{OnAuthorityDown, Renew};
 use tidegate::telemetry::log::Format;
 
+use crate::canary::spellings;
 use crate::material::Folder;
 
 fn load(folder: &Folder, text: &str) -> Result<Settings> {
@@ -93,6 +96,25 @@ fn sites_come_in_the_order_of_the_file_with_their_own_settings() -> Result<()> {
     assert_eq!(registry.redirects, Redirects::Hosts(vec!["blobs.example.com".to_owned()]));
     assert_eq!(settings.authorities["gitlab"].url, "https://gitlab.internal/users/token");
     assert_eq!(settings.server.tls.as_ref().map(Vec::len), Some(2));
+    Ok(())
+}
+
+/// `Debug` is what a careless line of a log would print.
+#[test]
+fn settings_that_are_printed_show_nothing_of_a_key() -> Result<()> {
+    let folder = Folder::new()?;
+    let printed = format!("{:?}", load_file(&folder.fixture("valid", "several")?)?);
+    assert!(printed.contains("gitlab-issuer"), "nothing is printed at all: {printed}");
+    for name in ["tls.key", "client.key", "signing.key", "tickets.key"] {
+        let text = std::fs::read_to_string(folder.path(name))?;
+        let base64: String = text.lines().filter(|line| !line.starts_with('-')).collect();
+        let bytes = STANDARD.decode(&base64)?;
+        // Of a PKCS#8 key the part that no two keys share; of a ticket key the whole.
+        let own = bytes.get(36..68).unwrap_or(&bytes);
+        for spelling in spellings(own).into_iter().chain(spellings(base64.as_bytes())) {
+            assert!(!printed.contains(&spelling), "{name} in {printed}");
+        }
+    }
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! The program as people run it: arguments in, text and exit code out.
 
+#[path = "../support/canary.rs"]
+mod canary;
 mod check;
 mod demo;
 mod loaded;

@@ -1,6 +1,9 @@
 //! The whole gateway in one process, and the rules of the house.
 
 #[cfg(test)]
+#[path = "../support/canary.rs"]
+mod canary;
+#[cfg(test)]
 mod support;
 
 mod tidy;
@@ -27,6 +30,8 @@ mod lapsed;
 mod leaving;
 #[cfg(test)]
 mod locations;
+#[cfg(test)]
+mod malformed;
 #[cfg(test)]
 mod minted;
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The rules of the house, as tests: what a reviewer would otherwise have to look for.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -156,6 +157,52 @@ fn the_configuration_page_is_rendered_from_the_code() -> Result<()> {
     rendered("docs/configuration.md", &tidegate::config::reference::markdown())
 }
 
+#[test]
+fn every_test_that_the_security_page_names_is_a_test() -> Result<()> {
+    let tests = tests_of_the_tree()?;
+    let page = fs::read_to_string(root().join("docs/security.md"))?;
+    let mut named = 0;
+    let mut wrong = Vec::new();
+    for row in page.lines().filter(|line| line.starts_with('|')) {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").collect();
+        // The table of classes alone has four columns that are neither its head nor the line under it.
+        let [class, _, _, names] = cells[..] else { continue };
+        if class.trim() == "class" || class.contains("---") {
+            continue;
+        }
+        let names: Vec<&str> = names.split('`').skip(1).step_by(2).collect();
+        if names.is_empty() {
+            wrong.push(format!("{}: no test", class.trim()));
+        }
+        named += names.len();
+        wrong.extend(
+            names.iter().filter(|name| !tests.contains(**name)).map(|name| format!("{}: {name}", class.trim())),
+        );
+    }
+    ensure!(named > 50, "the table was not found: {named} names");
+    ensure!(wrong.is_empty(), "docs/security.md names what is no test:\n{}", wrong.join("\n"));
+    Ok(())
+}
+
+/// The names of all functions that are tests, of the library and of `tests/`.
+fn tests_of_the_tree() -> Result<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    for file in sources()?.into_iter().chain(rust_files(&root().join("tests"))?) {
+        let text = fs::read_to_string(file)?;
+        let mut marked = false;
+        for line in text.lines().map(str::trim) {
+            if line.starts_with("#[test") || line.starts_with("#[tokio::test") {
+                marked = true;
+            } else if let Some((_, rest)) = line.split_once("fn ")
+                && std::mem::take(&mut marked)
+            {
+                names.insert(leading(rest));
+            }
+        }
+    }
+    Ok(names)
+}
+
 fn rendered(path: &str, text: &str) -> Result<()> {
     let file = root().join(path);
     if std::env::var_os(REGENERATE).is_some() {
@@ -220,8 +267,15 @@ fn leading(text: &str) -> String {
 
 /// Every Rust file of the library, tests beside it included.
 fn sources() -> Result<Vec<PathBuf>> {
+    let files = rust_files(&root().join("src"))?;
+    ensure!(files.len() > 20, "the sources were not found");
+    Ok(files)
+}
+
+/// Every Rust file below a folder.
+fn rust_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    let mut folders = vec![root().join("src")];
+    let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder)? {
             let path = entry?.path();
@@ -232,7 +286,6 @@ fn sources() -> Result<Vec<PathBuf>> {
             }
         }
     }
-    ensure!(files.len() > 20, "the sources were not found");
     Ok(files)
 }
 

@@ -10,6 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::time::ASN1Time;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::Lowering;
 use crate::base::clock::Timestamp;
@@ -27,7 +28,7 @@ impl Lowering<'_> {
     pub(super) fn served(&mut self, pair: &Pair) -> Option<Arc<CertifiedKey>> {
         let (certificate, key) = (pair.certificate.as_ref(), pair.key.as_ref());
         let chain = certificate.and_then(|path| Some((path, self.chain(path)?)));
-        let key = key.and_then(|path| self.private_key(path));
+        let key = key.and_then(|path| self.private_key(path)).map(Zeroizing::new);
         let ((path, chain), key) = (chain?, key?);
         self.matched(path, chain, &key).map(Arc::new)
     }
@@ -125,8 +126,9 @@ impl Lowering<'_> {
 
     fn private_key(&mut self, path: &At<PathBuf>) -> Option<PrivateKeyDer<'static>> {
         let content = self.private_file(path)?;
-        let key = PrivateKeyDer::from_pem_slice(&content).ok();
-        let usable = key.filter(|key| aws_lc_rs::sign::any_supported_type(key).is_ok());
+        let mut key = PrivateKeyDer::from_pem_slice(&content).ok();
+        let usable = key.take_if(|key| aws_lc_rs::sign::any_supported_type(key).is_ok());
+        key.zeroize();
         if usable.is_none() {
             self.unusable(
                 path,

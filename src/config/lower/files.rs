@@ -16,6 +16,9 @@ use crate::config::item::At;
 /// No certificate bundle or key set is as large; a device or a blob named by mistake is not read to its end.
 const LARGEST: u64 = 4 << 20;
 
+/// Room behind a file's content in which reading finds its end without growing the buffer.
+const READ_END: usize = 64;
+
 /// Bits of a mode that let somebody else read, write or enter.
 const OTHERS: u32 = 0o077;
 /// The bit that lets the group read.
@@ -107,7 +110,9 @@ fn read(path: &Path, may_be_used: impl Fn(&Metadata) -> bool) -> Result<Vec<u8>,
     if !may_be_used(&metadata) {
         return Err(ReadError::Exposed(metadata.permissions().mode() & 0o7777));
     }
-    let mut content = Vec::new();
+    // In one piece: a buffer that grows leaves copies of what it held behind.
+    let room = usize::try_from(metadata.len().min(LARGEST)).unwrap_or(0).saturating_add(READ_END);
+    let mut content = Vec::with_capacity(room);
     file.take(LARGEST + 1).read_to_end(&mut content).map_err(ReadError::Open)?;
     match u64::try_from(content.len()).unwrap_or(u64::MAX) {
         0 => Err(ReadError::Empty),

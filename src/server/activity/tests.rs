@@ -22,7 +22,7 @@ async fn a_new_connection_has_the_time_of_a_head() {
 async fn a_connection_that_was_used_may_be_quiet_for_longer() {
     let activity = Activity::new(HEAD, QUIET, true);
     let mut watch = Watch::new(Arc::clone(&activity));
-    drop(activity.busy());
+    drop(activity.begin());
     assert_eq!(check(&mut watch).await, (QUIET, Expired::Quiet));
 }
 
@@ -30,7 +30,7 @@ async fn a_connection_that_was_used_may_be_quiet_for_longer() {
 async fn a_head_that_has_begun_has_its_own_time_whatever_trickles_in() {
     let activity = Activity::new(HEAD, QUIET, true);
     let mut watch = Watch::new(Arc::clone(&activity));
-    drop(activity.busy());
+    drop(activity.begin());
     tokio::time::advance(Duration::from_secs(30)).await;
     activity.heard();
     tokio::time::advance(Duration::from_secs(4)).await;
@@ -42,7 +42,7 @@ async fn a_head_that_has_begun_has_its_own_time_whatever_trickles_in() {
 async fn nothing_expires_while_a_request_or_one_of_its_bodies_is_busy() {
     let activity = Activity::new(HEAD, QUIET, true);
     let mut watch = Watch::new(Arc::clone(&activity));
-    let answer = activity.busy();
+    let answer = activity.begin();
     let body = answer.clone();
     drop(answer);
     activity.heard();
@@ -56,7 +56,7 @@ async fn nothing_expires_while_a_request_or_one_of_its_bodies_is_busy() {
 async fn frames_between_http_2_requests_begin_no_head() {
     let activity = Activity::new(HEAD, QUIET, false);
     let mut watch = Watch::new(Arc::clone(&activity));
-    drop(activity.busy());
+    drop(activity.begin());
     activity.heard();
     assert_eq!(check(&mut watch).await, (QUIET, Expired::Quiet));
 }

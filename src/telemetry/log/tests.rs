@@ -83,6 +83,27 @@ fn access_lines_pass_a_quieter_level_unless_it_names_them() {
 }
 
 #[test]
+fn libraries_are_not_heard_below_info_even_when_asked_for_by_name() {
+    let events = || {
+        tracing::trace!(target: "tidegate", "own");
+        tracing::trace!(target: "tidegate::server", "own");
+        tracing::info!(target: "h2::proto", "a library at info");
+        tracing::debug!(target: "h2::server", "a library that tells what it read");
+        tracing::trace!(target: "tidegate_like", "another crate");
+        tracing::debug_span!(target: "h2::codec", "read", what = "a frame").in_scope(|| tracing::info!("in its span"));
+    };
+    for level in
+        ["trace", "info,h2=trace,tidegate=trace,tidegate_like=trace", "h2::server=debug,tidegate=trace,h2=info"]
+    {
+        let json = run(Format::Json, level, events).lines();
+        let heard: Vec<_> = json.iter().map(|line| line["message"].as_str().unwrap()).collect();
+        assert_eq!(heard, ["own", "own", "a library at info", "in its span"], "{level}");
+        let text = run(Format::Text, level, events).text();
+        assert!(!text.contains("tells what it read") && !text.contains("a frame"), "{level}: {text}");
+    }
+}
+
+#[test]
 fn a_level_that_is_none_is_said_to_be_none() {
     let settings = Settings { format: Format::Json, level: "tidegate=loud".to_owned() };
     let Err(error) = subscriber(&settings, Captured::default(), false) else { panic!("it was taken") };

@@ -16,6 +16,7 @@ fn the_names_operators_rely_on_are_all_there() {
     metrics.registry_token(TokenSource::Minted);
     metrics.authorization_missing();
     metrics.limit_hit(Limit::Connections);
+    metrics.malformed(Fault::Fold);
     metrics.origin_up("registry.example.com", "http://reg-1:5000", true);
     metrics.origin_request("registry.example.com", "http://reg-1:5000", StatusCode::CREATED);
     metrics.uploads_active(2);
@@ -53,6 +54,7 @@ fn the_names_operators_rely_on_are_all_there() {
         "tidegate_denied_total{reason=\"key\"} 1",
         "tidegate_authorization_missing_total 1",
         "tidegate_limit_hits_total{limit=\"connections\"} 1",
+        "tidegate_malformed_requests_total{fault=\"fold\"} 1",
         "tidegate_origin_up{site=\"registry.example.com\",origin=\"http://reg-1:5000\"} 1",
         "tidegate_origin_requests_total{site=\"registry.example.com\",origin=\"http://reg-1:5000\",code=\"201\"} 1",
         "tidegate_tls_certificate_not_after_timestamp_seconds{certificate=\"registry.example.com\"} 1700000000",

@@ -54,7 +54,7 @@ impl Account {
 
     fn of(subject: Option<&str>, id: (&'static str, u64), repositories: &[&str]) -> Self {
         let grants = repositories.iter().map(|name| ((*name).to_owned(), actions("pull,push"))).collect();
-        let password = format!("{}-{}", super::CANARY, unique());
+        let password = format!("{}-{}", super::PASSWORD, unique());
         Self { password, subject: subject.map(str::to_owned), id: Some(id), grants, meta: None }
     }
 

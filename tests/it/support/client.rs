@@ -18,8 +18,8 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::soon;
 use super::tokens::Server;
+use super::{PASSWORD, soon};
 
 /// The name clients ask for.
 pub(crate) const HOST: &str = "registry.test";
@@ -134,6 +134,8 @@ impl Answer {
             }
         }
         answer.body = bytes.into();
+        let said = format!("{:?}{}", answer.headers, String::from_utf8_lossy(&answer.body));
+        assert!(!said.contains(PASSWORD), "a password came back: {said}");
         answer
     }
 

@@ -4,7 +4,8 @@
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -21,6 +22,9 @@ use super::client::{Answer, Ask, Connection, Door};
 use super::raw::Raw;
 use super::tokens::{ISSUER, Key, SERVICE, Server};
 use super::{log, soon};
+
+/// How long a gateway that is dropped is waited for.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// What a test's configuration is made of; each text is lines of TOML in the section it is named after.
 #[derive(Clone, Debug)]
@@ -74,6 +78,8 @@ pub(crate) struct Gateway {
     drain: Drain,
     leave: Option<oneshot::Sender<()>>,
     left: Option<oneshot::Receiver<Report>>,
+    /// Closed when all of it has ended.
+    ended: mpsc::Receiver<()>,
     _files: TempDir,
 }
 
@@ -92,13 +98,15 @@ impl Gateway {
         let (leaves, left) = oneshot::channel();
         let (started, address) = oneshot::channel();
         let parts = (settings, clock.clone(), Arc::clone(&metrics), drain.clone());
+        let (ends, ended) = mpsc::channel();
         std::thread::spawn(move || {
+            let _until_the_end: mpsc::Sender<()> = ends;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(run(parts, started, leaving, leaves));
         });
         let address = soon(address).await.unwrap();
         let (leave, left) = (Some(leave), Some(left));
-        Self { address, metrics, door: setup.door, drain, leave, left, _files: files }
+        Self { address, metrics, door: setup.door, drain, leave, left, ended, _files: files }
     }
 
     /// A connection of a client.
@@ -146,9 +154,14 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
+        self.leave();
         self.drain.hurry();
         if !std::thread::panicking() {
+            // What it says last is looked at as well; it says nothing to wait for.
+            let _ended = self.ended.recv_timeout(LAST_WORDS);
             log::assert_nothing_secret();
+            let numbers = log::secrets_in(&self.metrics.encode()).concat();
+            assert!(numbers.is_empty(), "a secret is in the metrics: {numbers}");
         }
     }
 }

@@ -25,6 +25,9 @@ pub(crate) mod wire;
 /// In every password, `_state` and body that must not appear in a log.
 pub(crate) const CANARY: &str = "CANARY";
 
+/// How every password begins: what no answer to a client may hold either.
+pub(crate) const PASSWORD: &str = "CANARY-password";
+
 /// Far longer than anything takes, also on a machine that is busy with something else.
 const PATIENCE: Duration = Duration::from_secs(30);
 

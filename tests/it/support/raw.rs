@@ -80,4 +80,29 @@ impl Raw {
         })
         .await
     }
+
+    /// The status of the next answer; none when the connection ends without one.
+    pub(crate) async fn status(&mut self) -> Option<u16> {
+        soon(async {
+            loop {
+                if self.buffer.windows(4).any(|window| window == b"\r\n\r\n") {
+                    return Some(self.head().await.status());
+                }
+                // A reset is an end as well.
+                if self.stream.read_buf(&mut self.buffer).await.unwrap_or(0) == 0 {
+                    return None;
+                }
+            }
+        })
+        .await
+    }
+
+    /// What comes until the connection ends.
+    pub(crate) async fn rest(&mut self) -> String {
+        soon(async {
+            while self.stream.read_buf(&mut self.buffer).await.unwrap_or(0) > 0 {}
+            String::from_utf8(std::mem::take(&mut self.buffer)).unwrap()
+        })
+        .await
+    }
 }

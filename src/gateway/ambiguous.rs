@@ -1,0 +1,97 @@
+//! Requests that have two readings which the framing gate cannot see, over both versions of HTTP, in the order they
+//! are looked at. Whoever passes is for one host, from one client, in one form.
+
+use http::header::{AUTHORIZATION, HOST};
+use http::uri::Authority;
+use http::{HeaderName, Method, Request, StatusCode, Uri, Version};
+
+/// Why a request is refused, whatever it is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Ambiguous {
+    /// CONNECT and TRACE: a tunnel, and an echo of what was sent, credentials included (RFC 9110 §9.3.6, §9.3.8).
+    #[error("this method is not served here")]
+    Method,
+    /// `*` is about the server as a whole, and this one stands for others (RFC 9112 §3.2.4).
+    #[error("a request for no resource is not served here")]
+    Asterisk,
+    /// A name with `_` is the same as one with `-` to whoever turns names into variables, as CGI and Rack do.
+    #[error("a header name has an underscore")]
+    Underscore,
+    /// Two readers could take different ones (RFC 9112 §3.2).
+    #[error("there is more than one Host")]
+    Hosts,
+    /// None, over HTTP/1.1 (RFC 9112 §3.2).
+    #[error("there is no Host")]
+    NoHost,
+    /// Not a host and a port (RFC 9110 §7.2).
+    #[error("the Host is not a host")]
+    Host,
+    /// The target names another one (RFC 9112 §3.2.2, RFC 9113 §8.3.1).
+    #[error("the Host is not the target's")]
+    OtherHost,
+    /// Two readers could take different ones (RFC 9110 §11.6.2).
+    #[error("there is more than one Authorization")]
+    Authorizations,
+}
+
+impl Ambiguous {
+    /// What it is answered.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+/// Looks at a request's method, target and headers.
+///
+/// # Errors
+/// The first reason to refuse it.
+pub fn refuse<B>(request: &Request<B>) -> Result<(), Ambiguous> {
+    let headers = request.headers();
+    if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+        return Err(Ambiguous::Method);
+    }
+    if request.uri().path() == "*" {
+        return Err(Ambiguous::Asterisk);
+    }
+    if headers.keys().any(|name: &HeaderName| name.as_str().contains('_')) {
+        return Err(Ambiguous::Underscore);
+    }
+    if headers.get_all(AUTHORIZATION).iter().nth(1).is_some() {
+        return Err(Ambiguous::Authorizations);
+    }
+    let mut hosts = headers.get_all(HOST).iter();
+    let (host, target) = (hosts.next(), request.uri());
+    if hosts.next().is_some() {
+        return Err(Ambiguous::Hosts);
+    }
+    let host = match host.map(|host| Authority::try_from(host.as_bytes())) {
+        Some(Ok(host)) => Some(host),
+        Some(Err(_)) => return Err(Ambiguous::Host),
+        None => None,
+    };
+    match (&host, target.authority()) {
+        (None, None) if request.version() == Version::HTTP_11 => Err(Ambiguous::NoHost),
+        (Some(asked), None) | (None, Some(asked)) if asked.as_str().contains('@') => Err(Ambiguous::Host),
+        (Some(host), Some(asked)) if !is_same(host, asked, target) => Err(Ambiguous::OtherHost),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a Host names what the target names; a port that is the scheme's own may be left out (RFC 9110 §4.2.3).
+fn is_same(host: &Authority, asked: &Authority, target: &Uri) -> bool {
+    let own = match target.scheme_str() {
+        Some("http") => Some(80),
+        Some("https") => Some(443),
+        _ => None,
+    };
+    let port = |authority: &Authority| authority.port_u16().or(own);
+    let has_user = |authority: &Authority| authority.as_str().contains('@');
+    !has_user(host) && !has_user(asked) && host.host().eq_ignore_ascii_case(asked.host()) && port(host) == port(asked)
+}
+
+#[cfg(test)]
+mod tests;
