@@ -52,6 +52,10 @@ abuse: parts ## attack a real Tidegate in every known way, see each attack end b
 conformance: parts ## the OCI conformance suite at registries alone and through Tidegate, and h2spec, into docs/conformance.md
 	$(CARGO) test --locked --test conformance -- --full --write docs/conformance.md
 
+.PHONY: faults
+faults: parts ## break registries, authorities, lines, clocks and Tidegate itself, and write what came of it into docs/faults.md; about 8 minutes
+	$(CARGO) test --locked --test faults -- --full --write docs/faults.md
+
 .PHONY: lint
 lint: ## fmt, clippy, doc; deny where cargo-deny is installed
 	$(CARGO) fmt --all --check
