@@ -222,7 +222,7 @@ fn heard(bytes: &[u8]) -> Vec<u64> {
             break;
         }
     }
-    std::mem::take(&mut *heard.lock().expect("one thread"))
+    heard.lock().expect("one thread").clone()
 }
 
 /// A client that has sent all of this and waits.

@@ -1,6 +1,5 @@
 //! Which site a request is for, and which of its parts: the registry, the token endpoint, the web host.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
@@ -33,8 +32,8 @@ pub struct Dispatch(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     trusted: Vec<IpNet>,
-    /// By `host:port` or `host`, lower case.
-    sites: HashMap<String, Arc<Doors>>,
+    /// By `host:port` or `host`, lower case. They are few.
+    sites: Vec<(String, Arc<Doors>)>,
     /// `sites."*"`
     any: Option<Arc<Doors>>,
 }
@@ -58,13 +57,13 @@ impl Dispatch {
     /// A service for these sites, behind these trusted proxies.
     #[must_use]
     pub fn new(doors: Vec<Doors>, trusted: Vec<IpNet>) -> Self {
-        let mut sites = HashMap::new();
+        let mut sites = Vec::new();
         let mut any = None;
         for doors in doors.into_iter().map(Arc::new) {
             if &*doors.site.name == "*" {
                 any = Some(doors);
             } else {
-                sites.insert(doors.site.name.to_string(), doors);
+                sites.push((doors.site.name.to_string(), doors));
             }
         }
         Self(Arc::new(Inner { trusted, sites, any }))
@@ -74,10 +73,9 @@ impl Dispatch {
 impl Inner {
     /// `host:port` wins over `host`, and `host` over `*`.
     fn site(&self, asked: Option<&Authority>) -> Option<&Arc<Doors>> {
-        let named = asked.and_then(|asked| {
-            let whole = asked.as_str().to_ascii_lowercase();
-            self.sites.get(&whole).or_else(|| self.sites.get(&asked.host().to_ascii_lowercase()))
-        });
+        let of =
+            |host: &str| self.sites.iter().find(|(name, _)| name.eq_ignore_ascii_case(host)).map(|(_, doors)| doors);
+        let named = asked.and_then(|asked| of(asked.as_str()).or_else(|| of(asked.host())));
         named.or(self.any.as_ref())
     }
 

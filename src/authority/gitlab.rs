@@ -22,7 +22,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::seldom::Seldom;
 use crate::token::verifier::Verifier;
 use crate::upstream;
-use crate::upstream::client::{self, Client};
+use crate::upstream::client::Client;
 
 /// The largest answer that is read, in bytes. A token with hundreds of scopes is a tenth of it.
 pub const MAX_ANSWER: usize = 64 * 1024;
@@ -197,8 +197,8 @@ impl Gitlab {
         // Nobody closes the semaphore.
         let Ok(_slot) = slot else { return Answer::unreachable(Unreachable::GivenUp) };
         let Some(uri) = self.target(question.query.as_deref()) else { return too_long() };
-        let sent = match self.client.call(request(&uri, question)).await {
-            Err(error) if !error.was_sent() => self.client.call(request(&uri, question)).await,
+        let sent = match self.client.call(&self.url, request(&uri, question)).await {
+            Err(error) if !error.was_sent() => self.client.call(&self.url, request(&uri, question)).await,
             sent => sent,
         };
         match sent {
@@ -211,11 +211,11 @@ impl Gitlab {
         }
     }
 
-    /// The endpoint with the raw query behind it; `None` when that is longer than a URI may be.
+    /// The endpoint's path with the raw query behind it; `None` when that is longer than a URI may be.
     fn target(&self, query: Option<&str>) -> Option<Uri> {
         let path = self.url.path();
         let target = query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
-        client::address(&self.url, &target).ok()
+        target.parse().ok()
     }
 
     async fn read(&self, response: Response<Body>) -> Answer {

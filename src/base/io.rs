@@ -10,8 +10,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::client::legacy::connect::{Connected, Connection};
 use tokio::time::{Instant, Sleep};
+
+/// Bytes that a socket takes beyond what it can send now (`TCP_NOTSENT_LOWAT`): without it the kernel takes what its
+/// buffers can grow to, megabytes for each transfer to a peer that reads slowly.
+pub const UNSENT: u32 = 256 * 1024;
 
 /// `inner`, failing with [`io::ErrorKind::TimedOut`] once a write made no progress for `idle`.
 #[derive(Debug)]
@@ -26,6 +29,11 @@ impl<T> WriteIdle<T> {
     /// Guards `inner`.
     pub fn new(inner: T, idle: Duration) -> Self {
         Self { inner, idle, timer: Box::pin(tokio::time::sleep(idle)), stalled: false }
+    }
+
+    /// What it guarded.
+    pub fn into_inner(self) -> T {
+        self.inner
     }
 
     fn watch<R>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
@@ -75,12 +83,5 @@ impl<T: Write + Unpin> Write for WriteIdle<T> {
     ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
         self.watch(cx, outcome)
-    }
-}
-
-/// Guarding a connection to an origin changes nothing that its pool must know.
-impl<T: Connection> Connection for WriteIdle<T> {
-    fn connected(&self) -> Connected {
-        self.inner.connected()
     }
 }

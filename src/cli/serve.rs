@@ -1,5 +1,7 @@
 //! `tidegate serve`: the gateway itself.
 
+use std::sync::Arc;
+
 use anyhow::Context;
 
 use super::{ConfigArgs, Exit, load};
@@ -7,6 +9,7 @@ use crate::app;
 use crate::base::dumps;
 use crate::server::drain::Report;
 use crate::telemetry::log;
+use crate::telemetry::metrics::Metrics;
 
 /// Serves until told to leave.
 ///
@@ -19,13 +22,14 @@ pub(super) fn run(arguments: &ConfigArgs) -> anyhow::Result<Exit> {
         Ok(settings) => settings,
         Err(exit) => return Ok(exit),
     };
-    log::start(&settings.log).context("the log cannot be started")?;
+    let metrics = Arc::new(Metrics::new());
+    let _log = log::start(&settings.log, Arc::clone(&metrics)).context("the log cannot be started")?;
     if let Err(error) = forbidden {
         tracing::warn!(%error, "core dumps cannot be switched off: a crash may write keys and passwords to disk");
     }
     // Connections live on workers of their own; this one accepts them, asks authorities, and listens to signals.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
-    let report = runtime.block_on(app::serve::serve(settings))?;
+    let report = runtime.block_on(app::serve::serve(settings, metrics))?;
     Ok(said(&report))
 }
 

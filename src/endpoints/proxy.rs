@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{self, HeaderMap, HeaderValue};
-use http::{Request, Response, StatusCode, Version};
+use http::uri::PathAndQuery;
+use http::{Request, Response, StatusCode, Uri, Version};
 use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional;
 
@@ -17,7 +18,7 @@ use crate::oci::error::ErrorCode;
 use crate::oci::route::RouteKind;
 use crate::telemetry::labels::Limit;
 use crate::telemetry::outcome::{Record, Side};
-use crate::upstream::client::{Client, address};
+use crate::upstream::client::Client;
 use crate::upstream::connector::Connector;
 use crate::upstream::{Error, Settings};
 
@@ -55,15 +56,12 @@ impl Proxy {
         head.headers.insert("x-request-id", record.with(|outcome| outcome.request_id.clone()));
         put_upgrade(&mut head.headers, upgrade.as_ref());
         let lease = Lease::new(body);
-        let target = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        let target = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
         let mut outbound = Request::new(lease.lend());
-        match address(&self.origin, target) {
-            Ok(uri) => *outbound.uri_mut() = uri,
-            Err(error) => return failed(record, &error, &lease),
-        }
+        *outbound.uri_mut() = Uri::from(target);
         *outbound.method_mut() = head.method;
         *outbound.headers_mut() = head.headers;
-        let mut response = match within(self.response, &lease, self.client.call(outbound)).await {
+        let mut response = match within(self.response, &lease, self.client.call(&self.origin, outbound)).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return failed(record, &error, &lease),
             Err(Silent) => {

@@ -19,8 +19,8 @@ const UNUSED: std::time::Duration = std::time::Duration::from_secs(600);
 #[derive(Debug)]
 pub struct Authenticator {
     verifier: Verifier,
-    /// By the token's SHA-256; only tokens whose signature, issuer and audience are right.
-    signed: Cache<[u8; 32], Known>,
+    /// Only tokens whose signature, issuer and audience are right.
+    signed: Cache<TokenDigest, Known>,
 }
 
 /// A token that was checked, and what remembering it costs.
@@ -37,13 +37,29 @@ pub struct Presented {
     pub evidence: Evidence,
     /// The token itself; empty when none was sent.
     pub token: Secret,
+    /// What it is known by in this process's caches.
+    pub digest: TokenDigest,
+}
+
+/// A token's SHA-256.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TokenDigest(pub [u8; 32]);
+
+impl TokenDigest {
+    /// Of this token.
+    #[must_use]
+    pub fn of(token: &[u8]) -> Self {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest::digest(&digest::SHA256, token).as_ref());
+        Self(bytes)
+    }
 }
 
 impl Authenticator {
     /// A check against this verifier, remembering `bytes` of tokens.
     #[must_use]
     pub fn new(verifier: Verifier, bytes: u64) -> Self {
-        let weigher = |_: &[u8; 32], known: &Known| known.weight;
+        let weigher = |_: &TokenDigest, known: &Known| known.weight;
         let signed = Cache::builder().max_capacity(bytes).weigher(weigher).time_to_idle(UNUSED).build();
         Self { verifier, signed }
     }
@@ -65,35 +81,34 @@ impl Authenticator {
             Some(Credentials::Bearer(token)) => token,
             Some(Credentials::Basic { .. } | Credentials::Other) | None => return Presented::missing(),
         };
-        let evidence = match self.signed(token.expose()).and_then(|signed| signed.at(now)) {
+        let digest = TokenDigest::of(token.expose());
+        let evidence = match self.signed(token.expose(), digest).and_then(|signed| signed.at(now)) {
             Ok(Standing::Living(token)) => Evidence::Living(token),
             Ok(Standing::Lapsed(token)) => Evidence::Lapsed(token),
             Err(error) => Evidence::Refused(error),
         };
-        Presented { evidence, token }
+        Presented { evidence, token, digest }
     }
 
-    fn signed(&self, token: &[u8]) -> Result<Signed, TokenError> {
-        let mut key = [0; 32];
-        key.copy_from_slice(digest::digest(&digest::SHA256, token).as_ref());
-        if let Some(known) = self.signed.get(&key) {
+    fn signed(&self, token: &[u8], digest: TokenDigest) -> Result<Signed, TokenError> {
+        if let Some(known) = self.signed.get(&digest) {
             return Ok(known.signed);
         }
         let signed = self.verifier.verify(token)?;
         // The claims take about as much as the token they were read from, and their map entries as much again.
         let weight = u32::try_from(token.len().saturating_mul(2).saturating_add(256)).unwrap_or(u32::MAX);
-        self.signed.insert(key, Known { signed: signed.clone(), weight });
+        self.signed.insert(digest, Known { signed: signed.clone(), weight });
         Ok(signed)
     }
 }
 
 impl Presented {
     fn missing() -> Self {
-        Self { evidence: Evidence::Missing, token: Secret::new(Vec::new()) }
+        Self { evidence: Evidence::Missing, token: Secret::new(Vec::new()), digest: TokenDigest::default() }
     }
 
     fn refused(error: TokenError) -> Self {
-        Self { evidence: Evidence::Refused(error), token: Secret::new(Vec::new()) }
+        Self { evidence: Evidence::Refused(error), token: Secret::new(Vec::new()), digest: TokenDigest::default() }
     }
 
     fn claims(&self) -> Option<&Claims> {

@@ -6,6 +6,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use bytes::Bytes;
 use http::Request;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::Authority;
@@ -20,15 +21,27 @@ const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 /// Addresses read of one `X-Forwarded-For`; more is nobody's honest chain.
 const CHAIN: usize = 32;
 
-const HOP_BY_HOP: [HeaderName; 7] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::PROXY_AUTHORIZATION,
-    header::PROXY_AUTHENTICATE,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
+/// Fields of one connection only. `TE` is one too, but for its `trailers`.
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authorization"
+            | "proxy-authenticate"
+            | "transfer-encoding"
+            | "upgrade"
+            | "te"
+    )
+}
+
+/// Fields that a client must not say about itself, or that are for us. `X_Forwarded_For` is `X-Forwarded-For` to
+/// whoever turns names into variables, as CGI and Rack do.
+fn is_ours(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    matches!(name, "forwarded" | "expect") || name.starts_with("x-forwarded-") || name.contains('_')
+}
 
 /// The client as it reached the outermost proxy that is trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,47 +119,56 @@ pub fn requested_host<B>(request: &Request<B>) -> Option<Authority> {
 /// Cleans a client's headers and says in them who it is. `host` replaces the one asked for where it is given.
 pub fn clean_request(headers: &mut HeaderMap, client: &ClientOrigin, host: Option<&HeaderValue>) {
     strip_hop_by_hop(headers);
-    headers.remove(header::FORWARDED);
-    headers.remove(header::EXPECT);
+    remove(headers, is_ours);
     join_cookies(headers);
-    // `X_Forwarded_For` is `X-Forwarded-For` to whoever turns names into variables, as CGI and Rack do.
-    let is_spoofable = |name: &&HeaderName| name.as_str().starts_with("x-forwarded-") || name.as_str().contains('_');
-    let spoofable: Vec<HeaderName> = headers.keys().filter(is_spoofable).cloned().collect();
-    for name in spoofable {
-        headers.remove(name);
+    let mut chain = client.address.to_string();
+    if let Ok(address) = HeaderValue::from_str(&chain) {
+        headers.insert(X_REAL_IP, address);
     }
-    let chain = std::iter::once(&client.address).chain(&client.via).map(IpAddr::to_string).collect::<Vec<_>>();
-    set(headers, X_FORWARDED_FOR, &chain.join(", "));
-    set(headers, X_REAL_IP, &client.address.to_string());
+    for hop in &client.via {
+        chain.push_str(", ");
+        chain.push_str(&hop.to_string());
+    }
+    if let Ok(chain) = HeaderValue::from_maybe_shared(Bytes::from(chain)) {
+        headers.insert(X_FORWARDED_FOR, chain);
+    }
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(client.scheme()));
-    if let Some(asked) = &client.host {
-        set(headers, X_FORWARDED_HOST, asked.as_str());
-        set(headers, header::HOST, asked.as_str());
-    }
-    if let Some(host) = host {
+    let asked = client.host.as_ref().and_then(|asked| HeaderValue::from_str(asked.as_str()).ok());
+    if let Some(asked) = asked {
+        headers.insert(header::HOST, host.unwrap_or(&asked).clone());
+        headers.insert(X_FORWARDED_HOST, asked);
+    } else if let Some(host) = host {
         headers.insert(header::HOST, host.clone());
     }
 }
 
 /// HTTP/2 clients may send a cookie in crumbs; HTTP/1 has one field of them (RFC 9113 §8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(header::COOKIE).iter().nth(1).is_none() {
+        return;
+    }
     let crumbs: Vec<_> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
-    if crumbs.len() > 1
-        && let Ok(mut cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
-    {
+    if let Ok(mut cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
         cookie.set_sensitive(true);
         headers.insert(header::COOKIE, cookie);
     }
 }
 
-fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(name, value);
+/// Removes the fields of these names; most messages have none, which is found out without hashing any.
+fn remove(headers: &mut HeaderMap, is_unwanted: impl Fn(&HeaderName) -> bool) {
+    if headers.keys().any(&is_unwanted) {
+        let names: Vec<HeaderName> = headers.keys().filter(|name| is_unwanted(name)).cloned().collect();
+        for name in names {
+            headers.remove(name);
+        }
     }
 }
 
 /// Removes what belongs to one connection only, and what `Connection` names. `TE: trailers` stays (RFC 9110 §10.1.4).
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if !headers.keys().any(is_hop_by_hop) {
+        return;
+    }
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()
@@ -155,11 +177,12 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
         .filter_map(|name| HeaderName::try_from(name.trim()).ok())
         .filter(|name| !FRAMING.contains(name))
         .collect();
-    for name in named.iter().chain(&HOP_BY_HOP) {
+    let trailers = headers.get_all(header::TE).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"trailers"))
+        && !named.contains(&header::TE);
+    for name in named {
         headers.remove(name);
     }
-    let trailers = headers.get_all(header::TE).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"trailers"));
-    headers.remove(header::TE);
+    remove(headers, is_hop_by_hop);
     if trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }

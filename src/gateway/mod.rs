@@ -127,7 +127,7 @@ async fn pass(
     presented.note(record, now);
 
     // 3 recall
-    let recalled = uploads::recall(site, &route, head.uri.path(), head.uri.query())?;
+    let recalled = uploads::recall(site, &route, &head.uri)?;
 
     // 4 decide
     let token = presented.token;
@@ -147,15 +147,16 @@ async fn pass(
 
     // 5 renew
     let has_body = !http_body::Body::is_end_stream(&body);
-    let shown = renew::registry_token(site, &permit, &route, &token, has_body).await?;
+    let shown = renew::registry_token(site, &permit, &route, &token, presented.digest, has_body).await?;
 
     // 6 forward
     let lease = Lease::new(body);
     headers::clean_request(&mut head.headers, client, site.host.as_ref());
     head.headers.insert("x-request-id", record.with(|outcome| outcome.request_id.clone()));
-    let outbound = Outbound { method: head.method, headers: head.headers, target: recalled.target, token: shown };
-    let passage = Passage { site, client, record, route: &route, permit: &permit, method: &outbound.method };
-    let answered = relay::exchange(&passage, registry, &outbound, &lease).await?;
+    let mut outbound =
+        Outbound { method: head.method.clone(), headers: head.headers, target: recalled.target, bearer: shown };
+    let passage = Passage { site, client, record, route: &route, permit: &permit, method: &head.method };
+    let answered = relay::exchange(&passage, registry, &mut outbound, &lease).await?;
 
     // 7 relay
     relay::answer(&passage, &token, answered, lease)

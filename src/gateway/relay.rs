@@ -28,7 +28,7 @@ use crate::upstream::registry::{Answered, Outbound, Registry};
 pub async fn exchange(
     passage: &Passage<'_>,
     registry: &Registry,
-    outbound: &Outbound,
+    outbound: &mut Outbound,
     lease: &Lease,
 ) -> Result<Answered, Stop> {
     let Passage { site, record, permit, .. } = passage;

@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use aws_lc_rs::digest;
+use http::HeaderValue;
 use moka::sync::Cache;
 
+use super::authenticate::TokenDigest;
 use super::respond::Stop;
 use super::site::Site;
 use crate::base::clock::Timestamp;
 use crate::base::secret::Secret;
 use crate::issuance::renewal::ExchangeError;
 use crate::oci::access::Needed;
+use crate::oci::credentials::Credentials;
 use crate::oci::route::Route;
-use crate::oci::scope;
 use crate::policy::Renew;
 use crate::policy::decide::Refusal;
 use crate::policy::permit::Permit;
@@ -25,15 +27,22 @@ const FRESH: Duration = Duration::from_secs(60);
 
 /// Minted tokens by source token and access.
 #[derive(Debug)]
-pub struct MintedTokens(Cache<[u8; 32], Minted>);
+pub struct MintedTokens(Cache<[u8; 32], Signed>);
+
+/// A minted token, ready to be shown.
+#[derive(Clone, Debug)]
+struct Signed {
+    bearer: HeaderValue,
+    issued_at: Timestamp,
+    expires: Timestamp,
+}
 
 impl MintedTokens {
     /// A cache of at most `bytes`.
     #[must_use]
     pub fn new(bytes: u64, ttl: Duration) -> Self {
-        let weigher = |_: &[u8; 32], minted: &Minted| {
-            u32::try_from(minted.token.expose().len().saturating_add(128)).unwrap_or(u32::MAX)
-        };
+        let weigher =
+            |_: &[u8; 32], signed: &Signed| u32::try_from(signed.bearer.len().saturating_add(128)).unwrap_or(u32::MAX);
         Self(Cache::builder().max_capacity(bytes).weigher(weigher).time_to_live(ttl).build())
     }
 }
@@ -50,26 +59,31 @@ pub async fn registry_token(
     permit: &Permit,
     route: &Route,
     presented: &Secret,
+    digest: TokenDigest,
     has_body: bool,
-) -> Result<Secret, Stop> {
+) -> Result<HeaderValue, Stop> {
     match site.renew {
-        Renew::Resign => minted(site, permit, presented, has_body).await,
+        Renew::Resign => minted(site, permit, digest, has_body).await,
         Renew::Exchange => exchanged(site, permit, route, presented).await,
-        Renew::Off => Ok(client(site, presented)),
+        Renew::Off => client(site, presented),
     }
 }
 
-fn client(site: &Site, presented: &Secret) -> Secret {
+fn client(site: &Site, presented: &Secret) -> Result<HeaderValue, Stop> {
     site.metrics.registry_token(TokenSource::Client);
-    presented.clone()
+    bearer(presented)
 }
 
-async fn minted(site: &Site, permit: &Permit, presented: &Secret, has_body: bool) -> Result<Secret, Stop> {
+fn bearer(token: &Secret) -> Result<HeaderValue, Stop> {
+    Credentials::bearer(token).ok_or(Stop::Sign(MinterError::Sign))
+}
+
+async fn minted(site: &Site, permit: &Permit, digest: TokenDigest, has_body: bool) -> Result<HeaderValue, Stop> {
     let now = site.clock.now();
-    let key = cache_key(presented, permit.needed());
-    if let Some(minted) = site.minted.0.get(&key).filter(|minted| is_fresh(minted, has_body, now)) {
+    let key = cache_key(digest, permit.needed());
+    if let Some(signed) = site.minted.0.get(&key).filter(|signed| is_fresh(signed, has_body, now)) {
         site.metrics.registry_token(TokenSource::Cached);
-        return Ok(minted.token);
+        return Ok(signed.bearer);
     }
     let minter = site.minter.clone().ok_or(Stop::Sign(MinterError::Key))?;
     let (claims, access) = (permit.claims(), permit.access());
@@ -83,43 +97,56 @@ async fn minted(site: &Site, permit: &Permit, presented: &Secret, has_body: bool
     } else {
         minter.mint(claims, service, &access, now)
     };
-    let minted = minted.map_err(Stop::Sign)?;
+    let Minted { token, issued_at, expires } = minted.map_err(Stop::Sign)?;
     site.metrics.registry_token(TokenSource::Minted);
-    site.minted.0.insert(key, minted.clone());
-    Ok(minted.token)
+    let bearer = bearer(&token)?;
+    site.minted.0.insert(key, Signed { bearer: bearer.clone(), issued_at, expires });
+    Ok(bearer)
 }
 
 /// With a body at most a minute old; without one, half of its life is enough. A clock that went back is no clock to
 /// trust a cached token by.
-fn is_fresh(minted: &Minted, has_body: bool, now: Timestamp) -> bool {
+fn is_fresh(minted: &Signed, has_body: bool, now: Timestamp) -> bool {
     let (age, life) = (now.since(minted.issued_at), minted.expires.since(minted.issued_at));
     let half = life / 2;
     let oldest = if has_body { half.min(i64::try_from(FRESH.as_secs()).unwrap_or(0)) } else { half };
     (0..=oldest).contains(&age) && now < minted.expires
 }
 
-fn cache_key(presented: &Secret, needed: &Needed) -> [u8; 32] {
-    let access = match needed {
-        Needed::AnyToken => String::new(),
-        Needed::WholeToken => "*".to_owned(),
-        Needed::Resources(resources) => scope::write(resources),
-    };
-    let mut context = digest::Context::new(&digest::SHA256);
-    context.update(&(presented.expose().len() as u64).to_be_bytes());
-    context.update(presented.expose());
-    context.update(access.as_bytes());
+/// By the token, whose digest is of one length, and the access.
+fn cache_key(presented: TokenDigest, needed: &Needed) -> [u8; 32] {
+    let mut text = Vec::with_capacity(256);
+    text.extend_from_slice(&presented.0);
+    match needed {
+        Needed::AnyToken => {}
+        Needed::WholeToken => text.push(b'*'),
+        Needed::Resources(resources) => {
+            for resource in resources {
+                // No part holds a byte that ends one.
+                for part in [&resource.kind, &resource.class, &resource.name] {
+                    text.extend_from_slice(part.as_bytes());
+                    text.push(0);
+                }
+                for action in &resource.actions {
+                    text.extend_from_slice(action.as_str().as_bytes());
+                    text.push(1);
+                }
+                text.push(0);
+            }
+        }
+    }
     let mut key = [0; 32];
-    key.copy_from_slice(context.finish().as_ref());
+    key.copy_from_slice(digest::digest(&digest::SHA256, &text).as_ref());
     key
 }
 
-async fn exchanged(site: &Site, permit: &Permit, route: &Route, presented: &Secret) -> Result<Secret, Stop> {
+async fn exchanged(site: &Site, permit: &Permit, route: &Route, presented: &Secret) -> Result<HeaderValue, Stop> {
     let now = site.clock.now();
     let rescue = permit.is_rescue();
     let soon = permit.claims().expires.since(now) < i64::try_from(site.push.exchange_margin.as_secs()).unwrap_or(0);
     let is_wanted = rescue || (super::uploads::is_step(route) && soon);
     if !is_wanted {
-        return Ok(client(site, presented));
+        return client(site, presented);
     }
     // Asked for: what the request needs, which the permit says the old token granted.
     let asked =
@@ -127,10 +154,10 @@ async fn exchanged(site: &Site, permit: &Permit, route: &Route, presented: &Secr
     match asked.await {
         Ok(exchanged) => {
             site.metrics.registry_token(TokenSource::Exchanged);
-            Ok(exchanged.token)
+            bearer(&exchanged.token)
         }
         // A living token still opens the door by itself.
-        Err(_) if !rescue => Ok(client(site, presented)),
+        Err(_) if !rescue => client(site, presented),
         Err(error) => Err(Stop::Refused(refusal(error), permit.needed().clone())),
     }
 }

@@ -4,13 +4,15 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use http::Uri;
+use http::uri::PathAndQuery;
 use tokio::time::Instant;
 
 use super::respond::Stop;
 use super::site::Site;
 use crate::oci::location::take_ticket;
 use crate::oci::name::{RepositoryName, UploadId};
-use crate::oci::route::{Route, RouteKind};
+use crate::oci::route::{Route, RouteError, RouteKind};
 use crate::policy::Renew;
 use crate::telemetry::labels::Limit;
 use crate::telemetry::outcome::Record;
@@ -27,7 +29,7 @@ const SWEEP: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Recalled {
     /// The raw path and query for the registry.
-    pub target: String,
+    pub target: PathAndQuery,
     /// The ticket, if it is one of this site, repository and upload.
     pub ticket: Option<Ticket>,
 }
@@ -36,12 +38,15 @@ pub struct Recalled {
 ///
 /// # Errors
 /// [`Stop::RepeatedTicket`].
-pub fn recall(site: &Site, route: &Route, path: &str, query: Option<&str>) -> Result<Recalled, Stop> {
-    let taken = take_ticket(query).map_err(|_| Stop::RepeatedTicket)?;
-    let target = match &taken.query {
-        Some(query) => format!("{path}?{query}"),
-        None => path.to_owned(),
+pub fn recall(site: &Site, route: &Route, uri: &Uri) -> Result<Recalled, Stop> {
+    let taken = take_ticket(uri.query()).map_err(|_| Stop::RepeatedTicket)?;
+    let target = match (&taken.ticket, &taken.query) {
+        (None, _) => uri.path_and_query().cloned(),
+        (Some(_), None) => uri.path().parse().ok(),
+        (Some(_), Some(query)) => format!("{}?{query}", uri.path()).parse().ok(),
     };
+    // It was a path and a query before, and no byte of it that was not.
+    let target = target.ok_or(Stop::Route(RouteError::Ambiguous))?;
     let ticket = match (taken.ticket, &route.repository, &route.upload) {
         (Some(sealed), Some(repository), Some(upload)) => site.tickets.open(sealed, &binding(site, repository, upload)),
         _ => None,

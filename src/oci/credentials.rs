@@ -41,14 +41,13 @@ impl Credentials {
     /// (`invalid_token`) than to a request without a token.
     #[must_use]
     pub fn parse(value: &HeaderValue) -> Self {
-        let Some((scheme, credentials)) = value.to_str().ok().and_then(|text| text.split_once(' ')) else {
-            return Self::Other;
-        };
-        if credentials.is_empty() || !credentials.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let mut parts = value.as_bytes().splitn(2, |byte| *byte == b' ');
+        let (Some(scheme), Some(credentials)) = (parts.next(), parts.next()) else { return Self::Other };
+        if credentials.is_empty() || !is_visible(credentials) {
             Self::Other
-        } else if scheme.eq_ignore_ascii_case("bearer") {
-            Self::Bearer(Secret::new(credentials.as_bytes().to_vec()))
-        } else if scheme.eq_ignore_ascii_case("basic") {
+        } else if scheme.eq_ignore_ascii_case(b"bearer") {
+            Self::Bearer(Secret::new(credentials.to_vec()))
+        } else if scheme.eq_ignore_ascii_case(b"basic") {
             user_and_password(credentials).unwrap_or(Self::Other)
         } else {
             Self::Other
@@ -78,14 +77,19 @@ impl Credentials {
     #[must_use]
     pub fn bearer(token: &Secret) -> Option<HeaderValue> {
         let token = token.expose();
-        let visible = !token.is_empty() && token.iter().all(u8::is_ascii_graphic);
+        let visible = !token.is_empty() && is_visible(token);
         visible.then(|| sensitive("Bearer ", token)).flatten()
     }
 }
 
+/// Whether there are only visible ASCII characters. Looks at all of them in any case, many at a time.
+fn is_visible(text: &[u8]) -> bool {
+    text.iter().fold(true, |visible, byte| visible & byte.is_ascii_graphic())
+}
+
 /// Splits at the first colon: a password may hold more of them, a user none (RFC 7617 §2). A control character in
 /// a user has no meaning but to confuse whoever reads it in a log.
-fn user_and_password(token68: &str) -> Option<Credentials> {
+fn user_and_password(token68: &[u8]) -> Option<Credentials> {
     let pair = Zeroizing::new(STANDARD.decode(token68).ok()?);
     let mut parts = pair.splitn(2, |byte| *byte == b':');
     let user = std::str::from_utf8(parts.next()?).ok()?;

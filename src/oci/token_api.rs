@@ -126,8 +126,9 @@ impl TokenForm {
         let mut raw = Raw::default();
         for (name, value) in form::pairs(body) {
             let value = value.unwrap_or_default();
-            // Names are encoded like values: one in another spelling is the same parameter, a second time perhaps.
-            let slot = match form::text(name).ok_or(FormError)?.as_str() {
+            // `serv%69ce` is `service` to whoever decodes names as well.
+            let name = form::text(name).ok_or(FormError)?;
+            let slot = match name.as_ref() {
                 "grant_type" => &mut raw.grant_type,
                 "service" => &mut raw.service,
                 "client_id" => &mut raw.client_id,

@@ -1,8 +1,9 @@
-//! Reads of a bounded size.
+//! Reads of a bounded size that are as large as they can be.
 //!
-//! hyper doubles its read buffer whenever a read fills it, up to the bound that a request's head may need, and every
-//! part of a body that waits for a slow registry pins one such buffer. A read that cannot fill the buffer keeps it
-//! small, while heads may still grow to their own bound.
+//! What is read at once travels on at once: every read of a body becomes one frame and one write to the registry, and
+//! costs two changes of task. TLS gives one record at a time, so several are gathered. But hyper doubles its read
+//! buffer whenever a read fills it, up to the bound that a request's head may need, and every part of a body that
+//! waits for a slow registry pins one such buffer: a read that cannot fill it keeps it at what a read takes.
 
 use std::io;
 use std::pin::Pin;
@@ -10,49 +11,54 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take};
 
-/// Just too little to fill hyper's buffer of 32 KiB.
-pub(super) const PLAIN: u64 = 32 * 1024 - 1;
-/// A TLS record (RFC 8446 §5.1), so that none is handed over in two parts; hyper's buffer stays at twice that.
-pub(super) const RECORD: u64 = 16 * 1024;
+/// Most bytes of one read: four TLS records (RFC 8446 §5.1).
+pub(super) const READ: usize = 64 * 1024;
 
-/// `T`, giving at most so many bytes at a time.
+/// `T`, giving at most [`READ`] bytes at a time, and as many of them as are there.
 #[derive(Debug)]
-pub(super) struct Bounded<T> {
-    inner: Take<T>,
-    read: u64,
-}
+pub(super) struct Bounded<T>(Take<T>);
 
 impl<T: AsyncRead> Bounded<T> {
-    /// At most `read` bytes of `inner` at a time.
-    pub(super) fn new(inner: T, read: u64) -> Self {
-        Self { inner: inner.take(read), read }
+    /// Bounds the reads of `inner`.
+    pub(super) fn new(inner: T) -> Self {
+        Self(inner.take(0))
     }
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Bounded<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        // `Take` counts down over all reads and says end of stream at zero; here every read begins anew.
-        let read = self.read;
-        self.inner.set_limit(read);
-        Pin::new(&mut self.inner).poll_read(cx, buf)
+        let start = buf.filled().len();
+        let end = start.saturating_add(READ.min(buf.remaining()));
+        loop {
+            let before = buf.filled().len();
+            // `Take` counts down over all reads and says end of stream at zero; here every read begins anew.
+            self.0.set_limit(end.saturating_sub(before) as u64);
+            let polled = Pin::new(&mut self.0).poll_read(cx, buf);
+            let after = buf.filled().len();
+            if after > before && after < end {
+                continue;
+            }
+            // What came before an error, the end or a wait counts first; they will be there again.
+            return if after > start { Poll::Ready(Ok(())) } else { polled };
+        }
     }
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Bounded<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(self.inner.get_mut()).poll_write(cx, buf)
+        Pin::new(self.0.get_mut()).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(self.inner.get_mut()).poll_flush(cx)
+        Pin::new(self.0.get_mut()).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(self.inner.get_mut()).poll_shutdown(cx)
+        Pin::new(self.0.get_mut()).poll_shutdown(cx)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.inner.get_ref().is_write_vectored()
+        self.0.get_ref().is_write_vectored()
     }
 
     fn poll_write_vectored(
@@ -60,7 +66,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Bounded<T> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(self.inner.get_mut()).poll_write_vectored(cx, bufs)
+        Pin::new(self.0.get_mut()).poll_write_vectored(cx, bufs)
     }
 }
 

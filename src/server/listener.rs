@@ -24,6 +24,7 @@ use super::slots::Slots;
 use super::worker::{self, Accepted, Worker};
 use super::{Error, Settings, inbound, refused, tls};
 use crate::base::body::Body;
+use crate::base::io::UNSENT;
 use crate::telemetry::labels::Limit;
 use crate::telemetry::metrics::Metrics;
 
@@ -221,6 +222,7 @@ fn prepare(stream: &TcpStream, idle: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE.0).with_interval(KEEPALIVE.1))?;
+    socket.set_tcp_notsent_lowat(UNSENT)?;
     // Zero would be the system's own, many minutes.
     socket.set_tcp_user_timeout(Some(idle.max(Duration::from_secs(1))))
 }

@@ -50,14 +50,13 @@ pub(super) struct Observer {
 ///
 /// # Cancel safety
 /// Dropping the future, or the answer's body, writes the record as far as it came.
-pub(super) async fn observe<S, B>(
+pub(super) async fn observe<S>(
     inner: S,
     observer: Arc<Observer>,
     mut request: Request<Body>,
 ) -> Result<Response<Body>, Infallible>
 where
-    S: Service<Request<Body>, Response = Response<B>, Error = Infallible>,
-    B: HttpBody<Data = Bytes, Error = BodyError> + Send + Unpin + 'static,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {
     let activity = request.extensions_mut().remove::<Arc<Activity>>();
     let busy = activity.as_ref().map(Activity::begin);
@@ -88,10 +87,10 @@ where
         drop(request);
         observer.metrics.limit_hit(Limit::Headers);
         record.failed(Side::Client, "too many header fields");
-        Answer::Ours(refusal(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "too many header fields"))
+        refusal(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "too many header fields")
     } else {
         let Ok(response) = inner.oneshot(request).await;
-        Answer::Theirs(response)
+        response
     };
     if let Some(unread) = unread {
         unread.answered();
@@ -100,24 +99,7 @@ where
         activity.decided(response.status() == StatusCode::SWITCHING_PROTOCOLS);
     }
     let guards = Guards { ending, running, busy };
-    Ok(match response {
-        Answer::Ours(response) => finish(response, id, guards, head_only),
-        Answer::Theirs(response) => finish(response, id, guards, head_only),
-    })
-}
-
-enum Answer<A, B> {
-    Ours(A),
-    Theirs(B),
-}
-
-impl<A, B> Answer<Response<A>, Response<B>> {
-    fn status(&self) -> StatusCode {
-        match self {
-            Self::Ours(response) => response.status(),
-            Self::Theirs(response) => response.status(),
-        }
-    }
+    Ok(finish(response, id, guards, head_only))
 }
 
 /// What lives as long as an answer.
@@ -127,10 +109,7 @@ struct Guards {
     busy: Option<Busy>,
 }
 
-fn finish<B>(mut response: Response<B>, id: HeaderValue, guards: Guards, head_only: bool) -> Response<Body>
-where
-    B: HttpBody<Data = Bytes, Error = BodyError> + Send + Unpin + 'static,
-{
+fn finish(mut response: Response<Body>, id: HeaderValue, guards: Guards, head_only: bool) -> Response<Body> {
     response.headers_mut().entry(REQUEST_ID).or_insert(id);
     guards.ending.record().answered(response.status());
     response.map(|body| {
@@ -153,12 +132,12 @@ fn refusal(status: StatusCode, message: &str) -> Response<Body> {
 }
 
 /// An answer's body on its way out: counted, and the end of everything that is known of the request.
-struct Outbound<B> {
-    inner: B,
+struct Outbound {
+    inner: Body,
     guards: Guards,
 }
 
-impl<B> Outbound<B> {
+impl Outbound {
     fn complete(&mut self) {
         self.guards.ending.complete();
         self.guards.running.complete();
@@ -166,10 +145,7 @@ impl<B> Outbound<B> {
     }
 }
 
-impl<B> HttpBody for Outbound<B>
-where
-    B: HttpBody<Data = Bytes, Error = BodyError> + Unpin,
-{
+impl HttpBody for Outbound {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -206,7 +182,7 @@ where
 /// Where request ids come from.
 #[derive(Debug)]
 pub(super) struct RequestIds {
-    process: u64,
+    process: [u8; 16],
     next: AtomicU64,
 }
 
@@ -216,7 +192,7 @@ impl RequestIds {
         let mut process = [0; 8];
         // Without randomness ids of two processes may be equal, which no more than confuses their readers.
         let _ = aws_lc_rs::rand::fill(&mut process);
-        Self { process: u64::from_ne_bytes(process), next: AtomicU64::new(0) }
+        Self { process: hex(process), next: AtomicU64::new(0) }
     }
 
     /// The peer's id, where it is one that can stand in any log; else a new one.
@@ -224,10 +200,19 @@ impl RequestIds {
         let theirs = request.headers().get(REQUEST_ID).filter(|value| is_plain(value.as_bytes()));
         theirs.cloned().unwrap_or_else(|| {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
-            let text = format!("{:016x}{number:016x}", self.process);
-            HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("none"))
+            let text = [self.process, hex(number.to_be_bytes())].concat();
+            HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or_else(|_| HeaderValue::from_static("none"))
         })
     }
+}
+
+fn hex(bytes: [u8; 8]) -> [u8; 16] {
+    let digit = |half: u8| if half < 10 { b'0' + half } else { b'a' + half - 10 };
+    let mut text = [0; 16];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
+    }
+    text
 }
 
 fn is_plain(id: &[u8]) -> bool {

@@ -3,8 +3,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
+use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde::{Deserialize, Deserializer};
 
 use super::json;
 use super::verifier::TokenError;
@@ -51,14 +51,21 @@ pub struct Header {
     pub x5c: Option<Vec<String>>,
     /// An extension that must be understood (`crit`), another way to sign (`b64`, RFC 7797), encryption, compression,
     /// or a token within the token: readers that know it and readers that do not see different tokens.
-    #[serde(default, alias = "crit", alias = "b64", alias = "cty", alias = "enc", alias = "zip")]
-    #[serde(deserialize_with = "present")]
-    extended: bool,
+    #[serde(default, rename = "crit", alias = "b64", alias = "cty", alias = "enc", alias = "zip")]
+    _extended: Absent,
 }
 
-/// Present at all, with `null` too.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    IgnoredAny::deserialize(deserializer).map(|_| true)
+/// What must not stand there, not even as `null`.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(try_from = "IgnoredAny")]
+struct Absent;
+
+impl TryFrom<IgnoredAny> for Absent {
+    type Error = &'static str;
+
+    fn try_from(_: IgnoredAny) -> Result<Self, Self::Error> {
+        Err("changes what the token means")
+    }
 }
 
 impl Header {
@@ -95,8 +102,7 @@ impl<'a> Compact<'a> {
         let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| TokenError::Malformed)?;
         URL_SAFE_NO_PAD.decode(signature).map_err(|_| TokenError::Malformed)?;
         let header: Header = json::read(&header).map_err(|_| TokenError::Malformed)?;
-        let typed = header.typ.as_ref().is_none_or(|typ| typ.eq_ignore_ascii_case("JWT"));
-        if header.extended || !typed {
+        if header.typ.as_ref().is_some_and(|typ| !typ.eq_ignore_ascii_case("JWT")) {
             return Err(TokenError::Malformed);
         }
         Ok(Self { header, payload, message: message.as_bytes(), signature })

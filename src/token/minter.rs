@@ -269,7 +269,8 @@ impl<'a> From<&'a AccessClaim> for Access<'a> {
 fn unique() -> Result<String, MinterError> {
     let mut bytes = [0; 16];
     rand::fill(&mut bytes).map_err(|_| MinterError::Sign)?;
-    let bits = u128::from_be_bytes(bytes) & !(0xf << 76 | 0x3 << 62) | 0x4 << 76 | 0x2 << 62;
+    let random = u128::from_be_bytes(bytes) & 0xffffffff_ffff_0fff_3fff_ffffffffffff;
+    let bits = random | 0x00000000_0000_4000_8000_000000000000;
     let group = |shift: u32, digits: u32| bits >> shift & ((1 << (4 * digits)) - 1);
     let (a, b, c, d, e) = (group(96, 8), group(80, 4), group(64, 4), group(48, 4), group(0, 12));
     Ok(format!("{a:08x}-{b:04x}-{c:04x}-{d:04x}-{e:012x}"))

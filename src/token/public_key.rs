@@ -70,16 +70,16 @@ impl PublicKey {
 
     fn from_canonical(kind: Kind, spki: &[u8]) -> Result<Self, Unsupported> {
         let (_, info) = SubjectPublicKeyInfo::from_der(spki).map_err(|_| Unsupported)?;
-        let (thumbprints, decoding) = match info.parsed().map_err(|_| Unsupported)? {
-            Parsed::RSA(key) if kind == Kind::Rsa => {
+        let (thumbprints, decoding) = match (kind, info.parsed().map_err(|_| Unsupported)?) {
+            (Kind::Rsa, Parsed::RSA(key)) => {
                 let (modulus, exponent) = (trimmed(key.modulus), trimmed(key.exponent));
-                if !(256..=1024).contains(&modulus.len()) || modulus.first().is_none_or(|byte| *byte < 0x80) {
+                if !(2048..=8192).contains(&bits(modulus)) {
                     return Err(Unsupported);
                 }
                 let thumbprint = KeyId::thumbprint_rsa(exponent, modulus);
                 (vec![thumbprint], DecodingKey::from_rsa_raw_components(modulus, exponent))
             }
-            Parsed::EC(point) if kind != Kind::Rsa => {
+            (Kind::P256 | Kind::P384, Parsed::EC(point)) => {
                 let (curve, length) = if kind == Kind::P256 { ("P-256", 32) } else { ("P-384", 48) };
                 let coordinates = point.data().strip_prefix(&[4]).ok_or(Unsupported)?;
                 let (x, y) = coordinates.split_at_checked(length).ok_or(Unsupported)?;
@@ -180,3 +180,12 @@ fn trimmed(number: &[u8]) -> &[u8] {
     let zeros = number.iter().take_while(|byte| **byte == 0).count();
     number.get(zeros..).unwrap_or_default()
 }
+
+/// The length of a big-endian number without leading zeros.
+fn bits(number: &[u8]) -> usize {
+    let unused = number.first().map_or(0, |first| first.leading_zeros());
+    number.len() * 8 - unused as usize
+}
+
+#[cfg(test)]
+mod tests;

@@ -8,13 +8,14 @@ use aws_lc_rs::{hkdf, rand};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::ticket::{Binding, Ticket};
+use super::ticket::{Binding, PLAIN, Ticket};
 use crate::base::secret::Secret;
 
 const VERSION: u8 = 1;
 const SALT: usize = 16;
-/// Longer than any ticket; refused before it is decoded.
-const LONGEST: usize = 512;
+const TAG: usize = 16;
+/// Every ticket is as long as any other; nothing else is decoded.
+const SEALED: usize = ((1 + SALT + PLAIN + TAG) * 8).div_ceil(6);
 
 /// Why a key or a ticket is no good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,7 +77,7 @@ impl TicketRing {
     /// Opens a ticket of this upload; `None` for anything else, whatever is wrong with it.
     #[must_use]
     pub fn open(&self, sealed: &str, binding: &Binding<'_>) -> Option<Ticket> {
-        if sealed.len() > LONGEST {
+        if sealed.len() != SEALED {
             return None;
         }
         let bytes = URL_SAFE_NO_PAD.decode(sealed).ok()?;

@@ -114,3 +114,6 @@ impl Binding<'_> {
         data
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,6 @@
 //! One connection: TCP and TLS under one deadline, and an end to writing into a peer that reads nothing.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Uri;
@@ -11,11 +8,12 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore};
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tower::Service;
 
 use super::{Error, Settings};
-use crate::base::io::WriteIdle;
+use crate::base::io::{UNSENT, WriteIdle};
 
 /// Connects to `http://` and `https://` origins.
 #[derive(Clone, Debug)]
@@ -26,7 +24,7 @@ pub struct Connector {
 }
 
 /// A connection to an origin.
-type Stream = WriteIdle<MaybeHttpsStream<TokioIo<TcpStream>>>;
+pub type Stream = WriteIdle<MaybeHttpsStream<TokioIo<TcpStream>>>;
 
 impl Connector {
     /// A connector with these roots, this client certificate and these deadlines.
@@ -38,6 +36,11 @@ impl Connector {
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(Duration::from_secs(60)));
+        // A peer that went without a word acknowledges nothing: without this bound, a request on a connection from the
+        // pool would wait for `timeouts.response`, and the kernel keep what it has of a connection closed meanwhile.
+        tcp.set_tcp_user_timeout(Some(settings.idle.max(Duration::from_secs(1))));
+        // Shared out among the addresses of a name, so that a dead one in front leaves time for the others.
+        tcp.set_connect_timeout(Some(settings.connect));
         let inner = HttpsConnectorBuilder::new()
             .with_tls_config(tls(settings)?)
             .https_or_http()
@@ -73,22 +76,29 @@ fn tls(settings: &Settings) -> Result<ClientConfig, Error> {
     }
 }
 
-impl Service<Uri> for Connector {
-    type Response = Stream;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
-    type Future = Pin<Box<dyn Future<Output = Result<Stream, Self::Error>> + Send>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let (connecting, deadline, idle) = (self.inner.call(uri), self.deadline, self.idle);
-        Box::pin(async move {
-            match tokio::time::timeout(deadline, connecting).await {
-                Ok(connected) => Ok(WriteIdle::new(connected?, idle)),
-                Err(_) => Err(Box::new(Error::ConnectTimeout(deadline)) as Self::Error),
+impl Connector {
+    /// Connects to the origin that `uri` names.
+    ///
+    /// # Errors
+    /// [`Error::Connect`] or [`Error::ConnectTimeout`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives the connection up.
+    pub async fn connect(&self, uri: Uri) -> Result<Stream, Error> {
+        // It is always ready.
+        let connecting = self.inner.clone().call(uri);
+        match tokio::time::timeout(self.deadline, connecting).await {
+            Ok(Ok(stream)) => {
+                let socket = match &stream {
+                    MaybeHttpsStream::Http(tcp) => tcp.inner(),
+                    MaybeHttpsStream::Https(tls) => tls.inner().get_ref().0.inner().inner(),
+                };
+                // Where it cannot be set, the kernel only holds more.
+                let _ = SockRef::from(socket).set_tcp_notsent_lowat(UNSENT);
+                Ok(WriteIdle::new(stream, self.idle))
             }
-        })
+            Ok(Err(error)) => Err(Error::Connect(error)),
+            Err(_) => Err(Error::ConnectTimeout(self.deadline)),
+        }
     }
 }

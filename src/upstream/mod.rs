@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Registry::send(&Permit, …) ─┐
-//! Client::call(…) ────────────┴─▶ Client ─▶ pool (hyper-util) ─▶ connector: TCP, TLS, deadline ─▶ origin
+//! Client::call(…) ────────────┴─▶ Client ─▶ its pool ─▶ connector: TCP, TLS, deadline ─▶ origin
 //!                                             origins: which one, how busy, up or down
 //! ```
 //!

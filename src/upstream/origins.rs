@@ -44,6 +44,13 @@ impl Origins {
         Self { all: urls.iter().map(origin).collect(), turn: AtomicU64::new(0) }
     }
 
+    /// How many there are.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a registry has at least one")]
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Origin>> {
         self.all.iter()

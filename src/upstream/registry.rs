@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
 
-use super::client::{Client, address};
+use super::client::Client;
 use super::connector::Connector;
 use super::origins::{Origin, Origins};
 use super::{Error, Settings};
 use crate::base::body::Body;
 use crate::base::lease::Lease;
-use crate::base::secret::Secret;
 use crate::policy::permit::Permit;
 use crate::upload::ticket::OriginId;
 
@@ -29,9 +29,9 @@ pub struct Outbound {
     /// The headers, already cleaned; no Authorization.
     pub headers: HeaderMap,
     /// Raw path and query.
-    pub target: String,
-    /// The token the registry is shown.
-    pub token: Secret,
+    pub target: PathAndQuery,
+    /// The token the registry is shown, as its Authorization field.
+    pub bearer: HeaderValue,
 }
 
 /// An answer, and who gave it.
@@ -69,7 +69,7 @@ impl Registry {
     pub async fn send(
         &self,
         permit: &Permit,
-        outbound: &Outbound,
+        outbound: &mut Outbound,
         body: &Lease,
         mut failed: impl FnMut(&Origin, &Error),
     ) -> Result<Answered, Error> {
@@ -83,7 +83,10 @@ impl Registry {
             };
             let Some(origin) = origin else { return Err(last) };
             let running = origin.start();
-            match self.client.call(request(origin, outbound, body.lend())?).await {
+            // With no other origin left to try, the request takes what it would otherwise copy.
+            let is_last = bound.is_some() || tried.len().saturating_add(1) >= self.origins.len();
+            let headers = if is_last { std::mem::take(&mut outbound.headers) } else { outbound.headers.clone() };
+            match self.client.call(&origin.url, request(outbound, headers, body.lend())).await {
                 Ok(response) => return Ok(Answered { response, origin: Arc::clone(origin), running }),
                 Err(error) => {
                     failed(origin, &error);
@@ -98,16 +101,11 @@ impl Registry {
     }
 }
 
-fn request(origin: &Origin, outbound: &Outbound, body: Body) -> Result<Request<Body>, Error> {
+fn request(outbound: &Outbound, headers: HeaderMap, body: Body) -> Request<Body> {
     let mut request = Request::new(body);
     *request.method_mut() = outbound.method.clone();
-    *request.uri_mut() = address(&origin.url, &outbound.target)?;
-    request.headers_mut().clone_from(&outbound.headers);
-    let mut bearer = b"Bearer ".to_vec();
-    bearer.extend_from_slice(outbound.token.expose());
-    let mut bearer = HeaderValue::from_maybe_shared(bytes::Bytes::from(bearer))
-        .map_err(|error| Error::Url(http::Error::from(error)))?;
-    bearer.set_sensitive(true);
-    request.headers_mut().insert(header::AUTHORIZATION, bearer);
-    Ok(request)
+    *request.uri_mut() = Uri::from(outbound.target.clone());
+    *request.headers_mut() = headers;
+    request.headers_mut().insert(header::AUTHORIZATION, outbound.bearer.clone());
+    request
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use proptest::sample::Index;
+use proptest::test_runner::RngSeed;
 
 use crate::checks::{TARGETS, Target};
 
@@ -121,7 +122,11 @@ fn hold(&(name, check): &Target) {
         edits.iter().for_each(|edit| apply(&mut bytes, edit, &seeds, &words));
         Shown(bytes)
     });
-    let config = ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() };
+    let mut config = ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() };
+    // The same mutations in every run: what is new is for the fuzzer to find. PROPTEST_RNG_SEED takes others.
+    if matches!(config.rng_seed, RngSeed::Random) {
+        config.rng_seed = RngSeed::Fixed(1);
+    }
     let mut runner = proptest::test_runner::TestRunner::new(config);
     let outcome = runner.run(&mutated, |Shown(bytes)| {
         check(&bytes);

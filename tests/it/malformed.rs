@@ -259,7 +259,11 @@ async fn a_malformed_body_is_cut_and_never_complete() {
             if late {
                 client.write(format!("{head}5\r\nfirst\r\n")).await.unwrap();
                 stage.registry.wire.until(|all| all.last().is_some_and(|last| last.body == b"first")).await;
-                passed.extend(refused(&mut client, name, format!("{body}{smuggled}").as_bytes()).await);
+                let _cut = client.write(format!("{body}{smuggled}")).await;
+                let status = client.status().await;
+                if status != Some(408) {
+                    passed.push(format!("{name}, late: {status:?}"));
+                }
             } else {
                 passed.extend(refused(&mut client, name, format!("{head}{body}{smuggled}").as_bytes()).await);
             }

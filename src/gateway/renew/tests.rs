@@ -3,8 +3,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::oci::access::{Action, ResourceActions};
 
-fn minted(issued: i64) -> Minted {
-    Minted { token: Secret::new(vec![1]), issued_at: Timestamp(issued), expires: Timestamp(issued + 600) }
+fn minted(issued: i64) -> Signed {
+    let bearer = HeaderValue::from_static("Bearer x");
+    Signed { bearer, issued_at: Timestamp(issued), expires: Timestamp(issued + 600) }
 }
 
 #[test]
@@ -25,13 +26,19 @@ fn a_clock_that_went_back_makes_no_cached_token_good() {
 }
 
 #[test]
+fn a_token_that_ends_as_it_begins_is_never_fresh() {
+    let stillborn = Signed { expires: Timestamp(1_000), ..minted(1_000) };
+    assert!(!is_fresh(&stillborn, false, Timestamp(1_000)));
+}
+
+#[test]
 fn tokens_and_accesses_never_share_a_key() {
     let pull = Needed::Resources(vec![ResourceActions::repository("g/p", &[Action::Pull])]);
     let keys = [
-        cache_key(&Secret::new(b"one".to_vec()), &Needed::AnyToken),
-        cache_key(&Secret::new(b"one*".to_vec()), &Needed::AnyToken),
-        cache_key(&Secret::new(b"one".to_vec()), &Needed::WholeToken),
-        cache_key(&Secret::new(b"one".to_vec()), &pull),
+        cache_key(TokenDigest::of(b"one"), &Needed::AnyToken),
+        cache_key(TokenDigest::of(b"one*"), &Needed::AnyToken),
+        cache_key(TokenDigest::of(b"one"), &Needed::WholeToken),
+        cache_key(TokenDigest::of(b"one"), &pull),
     ];
     for (at, key) in keys.iter().enumerate() {
         assert!(!keys[at + 1..].contains(key));
@@ -59,7 +66,7 @@ proptest! {
         one in ("[a*]{1,3}", needed()),
         other in ("[a*]{1,3}", needed()),
     ) {
-        let key = |(token, needed): &(String, Needed)| cache_key(&Secret::new(token.clone().into_bytes()), needed);
+        let key = |(token, needed): &(String, Needed)| cache_key(TokenDigest::of(token.as_bytes()), needed);
         prop_assert_eq!(key(&one) == key(&other), one == other);
     }
 
@@ -69,8 +76,8 @@ proptest! {
         text in "(\\*|repository:[ab]{1,3}:pull)",
         needed in needed(),
     ) {
-        let longer = Secret::new(format!("{token}{text}").into_bytes());
-        let token = Secret::new(token.into_bytes());
-        prop_assert_ne!(cache_key(&longer, &Needed::AnyToken), cache_key(&token, &needed));
+        let longer = TokenDigest::of(format!("{token}{text}").as_bytes());
+        let token = TokenDigest::of(token.as_bytes());
+        prop_assert_ne!(cache_key(longer, &Needed::AnyToken), cache_key(token, &needed));
     }
 }

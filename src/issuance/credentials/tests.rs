@@ -178,6 +178,7 @@ fn an_upload_past_its_hard_end_keeps_nothing() {
     fixture.keep("a").unwrap();
     let upload = fixture.keyer.upload("g/p", "1");
     fixture.store.opened(upload, fixture.token("a"), Timestamp(1000), Timestamp(1)).unwrap();
+    fixture.store.sweep(Timestamp(1000));
     assert!(fixture.has("a", 1000) && !fixture.has("a", 1001));
     fixture.store.sweep(Timestamp(1001));
     assert_eq!(fixture.store.bytes(), 0);
@@ -196,12 +197,36 @@ fn a_full_store_refuses_new_entries_keeps_the_old_and_makes_room_by_itself() {
 }
 
 #[test]
-fn a_token_kept_twice_counts_once() {
+fn what_fits_exactly_is_kept() {
+    let fixture = Fixture::new(CREDENTIAL_BYTES);
+    fixture.keep("a").unwrap();
+    let one = fixture.store.bytes();
+    assert_eq!(Fixture::new(one).keep("a"), Ok(()));
+    assert_eq!(Fixture::new(one - 1).keep("a"), Err(Full));
+}
+
+#[test]
+fn an_open_upload_counts_until_it_is_closed() {
+    let fixture = Fixture::new(CREDENTIAL_BYTES);
+    fixture.keep("a").unwrap();
+    let before = fixture.store.bytes();
+    let upload = fixture.keyer.upload("g/p", "1");
+    fixture.store.opened(upload, fixture.token("a"), Timestamp(1000), Timestamp(1)).unwrap();
+    assert_eq!(fixture.store.bytes(), before + OVERHEAD);
+    fixture.store.closed(upload, Timestamp(50));
+    assert_eq!(fixture.store.bytes(), before);
+}
+
+#[test]
+fn a_token_kept_twice_counts_once_and_keeps_its_upload() {
     let fixture = Fixture::new(CREDENTIAL_BYTES);
     fixture.keep("a").unwrap();
     let once = fixture.store.bytes();
+    let upload = fixture.keyer.upload("g/p", "1");
+    fixture.store.opened(upload, fixture.token("a"), Timestamp(1000), Timestamp(1)).unwrap();
     fixture.keep("a").unwrap();
-    assert_eq!(fixture.store.bytes(), once);
+    assert_eq!(fixture.store.bytes(), once + OVERHEAD);
+    assert!(fixture.has("a", 500));
 }
 
 proptest! {

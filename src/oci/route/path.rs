@@ -60,19 +60,24 @@ fn tail(rest: &str) -> Option<(&str, RouteKind, Option<UploadId>)> {
 /// bytes and anything beyond ASCII, backslashes, `;` parameters, empty segments, `.` and `..` (RFC 3986 §5.2.4).
 fn settled(path: &str) -> Result<Cow<'_, str>, RouteError> {
     let (head, last) = path.rsplit_once('/').ok_or(RouteError::Unknown)?;
-    let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic() && !b"%\\;?#".contains(&byte));
-    let moving = |segment: &str| segment == "." || segment == "..";
-    let colon = last.find("%3A").or_else(|| last.find("%3a")).and_then(|at| {
+    let plain = |text: &str| text.bytes().fold(true, |plain, byte| plain & is_plain(byte));
+    let moving = |segment: &str| matches!(segment, "" | "." | "..");
+    let colon = last.contains('%').then(|| last.find("%3A").or_else(|| last.find("%3a"))).flatten().and_then(|at| {
         let (algorithm, escaped) = last.split_at_checked(at)?;
         Some(format!("{algorithm}:{}", escaped.get("%3A".len()..)?))
     });
     // Only a digest is read so: `%3A` elsewhere, in a name above all, stays what it is, percent-encoding.
     let colon = colon.filter(|decoded| Digest::parse(decoded).is_ok());
-    let settled =
-        plain(head) && (plain(last) || colon.is_some()) && !path.contains("//") && !path.split('/').any(moving);
+    // The first segment is what stands before the first slash, the last may be empty.
+    let fixed = !matches!(last, "." | "..") && !head.split('/').skip(1).any(moving);
+    let settled = plain(head) && (plain(last) || colon.is_some()) && fixed;
     match colon {
         _ if !settled => Err(RouteError::Ambiguous),
         Some(last) => Ok(Cow::Owned(format!("{head}/{last}"))),
         None => Ok(Cow::Borrowed(path)),
     }
+}
+
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_graphic() & (byte != b'%') & (byte != b'\\') & (byte != b';') & (byte != b'?') & (byte != b'#')
 }

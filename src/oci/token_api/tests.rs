@@ -116,6 +116,12 @@ fn any_scope() -> impl Strategy<Value = String> {
     "repository:(h:1/)?[ab]{1,2}:(pull|push|\\*)(,(pull|push|delete)){0,2}"
 }
 
+#[test]
+fn an_encoded_name_is_the_name_it_spells() {
+    assert!(TokenForm::parse(b"grant_type=password&serv%69ce=s&service=t").is_err());
+    assert_eq!(TokenForm::parse(b"grant_type=password&serv%69ce=s").unwrap().query, "service=s");
+}
+
 proptest! {
     #[test]
     fn order_repeats_and_encoding_do_not_change_the_canonical_scope(

@@ -196,6 +196,31 @@ fn a_living_token_does_what_it_grants_and_no_more() {
 }
 
 #[test]
+fn the_permit_of_a_living_token_is_no_rescue_and_keeps_the_ticket() {
+    let ticket = ticket_of(&claims());
+    let living = || Ask { evidence: evidence(&claims(), NOW), now: NOW, ..Ask::own_upload() };
+    for ticket in [None, Some(ticket)] {
+        let Decision::Permit(permit) = Ask { ticket, ..living() }.decide() else { panic!("not permitted") };
+        assert!(!permit.is_rescue());
+        assert_eq!((permit.ticket(), permit.verified()), (ticket, Some(NOW)));
+    }
+}
+
+#[test]
+fn the_whole_of_a_token_goes_on_only_where_the_registry_decides() {
+    let access = |path| {
+        let evidence = evidence(&claims(), NOW);
+        let ask = Ask { method: Method::GET, path, evidence, ticket: None, now: NOW, ..Ask::own_upload() };
+        match ask.decide() {
+            Decision::Permit(permit) => permit.access().len(),
+            other => panic!("not permitted: {other:?}"),
+        }
+    };
+    assert_eq!(access("/v2/"), 0);
+    assert_eq!(access("/gitlab/v1/repositories/group/other/"), 1);
+}
+
+#[test]
 fn without_a_bearer_or_with_one_that_is_not_believed_nothing_goes_on() {
     let ask = |evidence| Ask { evidence, ..Ask::own_upload() };
     assert_eq!(ask(Evidence::Missing).refused(), Refusal::Missing);
@@ -236,16 +261,20 @@ fn an_unreachable_authority_ends_it_only_where_the_configuration_says_so() {
 
 #[test]
 fn without_a_credential_at_hand_the_last_verification_bounds_it() {
-    // Verified when it was opened, two hours ago; an hour is allowed.
-    assert_eq!(extension().confirm(Word::NoCredential, &push(), later()).unwrap_err(), Refusal::Unverified);
-    let patient = PushSettings { max_unverified: 3 * HOUR, ..push() };
-    assert!(extension().confirm(Word::NoCredential, &patient, later()).is_ok());
+    // Verified when it was opened, two hours ago.
+    let within = |max_unverified| {
+        let push = PushSettings { max_unverified, ..push() };
+        extension().confirm(Word::NoCredential, &push, later()).map(|permit| permit.verified())
+    };
+    assert_eq!(within(2 * HOUR).unwrap_err(), Refusal::Unverified);
+    assert_eq!(within(2 * HOUR + Duration::from_secs(1)).unwrap(), None, "nobody verified anything");
 }
 
 #[test]
 fn the_permit_of_an_extension_grants_what_is_needed_and_says_it_is_a_rescue() {
     let permit = extension().confirm(Word::Confirmed(later()), &push(), later()).unwrap();
     assert!(permit.is_rescue());
+    assert_eq!(permit.ticket(), Some(ticket_of(&claims())));
     assert_eq!(permit.verified(), Some(later()));
     let access = permit.access();
     assert_eq!(access.len(), 1);

@@ -9,7 +9,7 @@ use crate::telemetry::labels::Fault;
 
 /// Digits of a chunk's size; one more could be more than a signed number of 64 bits.
 const SIZE_DIGITS: u8 = 15;
-/// Bytes of one chunk's extensions. Nobody is known to send any.
+/// Bytes of one chunk's extensions, which mean nothing to a registry.
 const EXTENSION_BYTES: u16 = 256;
 
 /// How far a chunked body has been read.

@@ -68,7 +68,12 @@ fn each_key_is_pinned_to_one_algorithm() {
     }
     assert_eq!(believed(&pinned, key, RS384, None), Ok(()));
     assert_eq!(believed(&pinned, key, RS256, None), Err(TokenError::Algorithm));
-    assert_eq!(believed(&TestKey::p384().public_pem(), TestKey::p384(), ES384, None), Ok(()));
+    let pinned = set(&[rsa_jwk(key, json!({ "alg": "RS512" }))]);
+    assert_eq!(believed(&pinned, key, RS512, None), Ok(()));
+    let p384 = TestKey::p384();
+    for file in [p384.public_pem(), set(&[jwk(p384, json!({}))]), set(&[jwk(p384, json!({ "alg": "ES384" }))])] {
+        assert_eq!(believed(&file, p384, ES384, None), Ok(()));
+    }
 }
 
 #[test]
@@ -132,6 +137,7 @@ fn a_bundle_gives_all_its_keys_and_each_once() {
     ];
     let keys = add(&bundle.concat()).unwrap();
     assert_eq!((keys.keys.len(), keys.authorities.len()), (2, 1));
+    assert!(!keys.is_empty());
 }
 
 #[test]
@@ -139,6 +145,14 @@ fn the_number_of_keys_is_bounded() {
     let keys: Vec<_> = (0..65).map(|_| TestKey::new(Algorithm::ES256).public_pem()).collect();
     assert_eq!(add(&keys[..64].concat()).unwrap().keys.len(), 64);
     assert_eq!(add(&keys.concat()).err(), Some(KeyError::TooMany));
+}
+
+#[test]
+fn a_token_that_names_no_key_is_tried_with_eight() {
+    let keys: Vec<_> = (0..9).map(|_| TestKey::new(Algorithm::ES256)).collect();
+    let file: String = keys.iter().map(TestKey::public_pem).collect();
+    assert_eq!(believed(&file, &keys[7], Algorithm::ES256, None), Ok(()));
+    assert_eq!(believed(&file, &keys[8], Algorithm::ES256, None), Err(TokenError::Signature));
 }
 
 #[test]

@@ -54,6 +54,7 @@ fn the_holder_is_copied_and_only_times_and_id_are_new() {
     expected["user"] = json!("e30.e30.c2ln");
     assert_eq!(payload, expected);
     assert_eq!((minted.issued_at, minted.expires), (NOW, Timestamp(NOW.0 + 600)));
+    assert_eq!(minter.ttl(), TTL);
 }
 
 #[test]

@@ -1,0 +1,138 @@
+//! One HTTP/1.1 connection, by hand: a client that costs as little as it can.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result, ensure};
+use bytes::{Buf as _, BytesMut};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio_rustls::client::TlsStream;
+
+use super::Client;
+use crate::tokens::REPOSITORY;
+
+const PIECE: usize = 128 << 10;
+
+/// One connection, between two requests.
+pub(crate) struct Connection {
+    stream: TlsStream<TcpStream>,
+    buffer: BytesMut,
+    pub(crate) token: String,
+}
+
+/// The head of an answer; its body was read and thrown away.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) location: Option<String>,
+    pub(crate) length: u64,
+}
+
+impl Connection {
+    /// TLS and nothing more.
+    pub(crate) async fn open(client: &Client, address: SocketAddr, token: &str) -> Result<Self> {
+        let stream = client.h1(address).await?;
+        Ok(Self { stream, buffer: BytesMut::new(), token: token.to_owned() })
+    }
+
+    /// A head without a body.
+    pub(crate) fn head(&self, method: &str, target: &str, more: &str) -> String {
+        format!(
+            "{method} {target} HTTP/1.1\r\nHost: registry.example.com\r\nUser-Agent: docker/27.5.1 go/go1.22.11\r\n\
+             Authorization: Bearer {}\r\nAccept: application/vnd.oci.image.manifest.v1+json\r\n{more}\r\n",
+            self.token
+        )
+    }
+
+    /// Writes bytes of a request.
+    pub(crate) async fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        Ok(self.stream.write_all(bytes).await?)
+    }
+
+    /// What rustls has left to send.
+    pub(crate) async fn flush(&mut self) -> Result<()> {
+        Ok(self.stream.flush().await?)
+    }
+
+    /// Reads a whole answer.
+    pub(crate) async fn answer(&mut self) -> Result<Answer> {
+        let end = loop {
+            if let Some(end) = self.buffer.windows(4).position(|four| four == b"\r\n\r\n") {
+                break end + 4;
+            }
+            self.fill().await?;
+        };
+        let head = self.buffer.split_to(end);
+        let head = std::str::from_utf8(&head)?;
+        let status = head.get(9..12).context("no status line")?.parse()?;
+        let fields = head.split("\r\n").filter_map(|line| line.split_once(": "));
+        let (mut length, mut location) = (None, None);
+        for (name, value) in fields {
+            if name.eq_ignore_ascii_case("content-length") {
+                length = Some(value.trim().parse()?);
+            } else if name.eq_ignore_ascii_case("location") {
+                location = Some(value.trim().to_owned());
+            }
+        }
+        let length = length.with_context(|| format!("an answer without a length:\n{head}"))?;
+        let mut left: u64 = length;
+        while left > 0 {
+            if self.buffer.is_empty() {
+                self.fill().await?;
+            }
+            let here = self.buffer.len().min(usize::try_from(left)?);
+            self.buffer.advance(here);
+            left -= u64::try_from(here)?;
+        }
+        Ok(Answer { status, location, length })
+    }
+
+    async fn fill(&mut self) -> Result<()> {
+        self.buffer.reserve(PIECE);
+        ensure!(self.stream.read_buf(&mut self.buffer).await? > 0, "the proxy closed");
+        Ok(())
+    }
+
+    /// A small authenticated request.
+    pub(crate) async fn small(&mut self) -> Result<()> {
+        let head = self.head("GET", &format!("/v2/{REPOSITORY}/manifests/latest"), "");
+        self.send(head.as_bytes()).await?;
+        let answer = self.answer().await?;
+        ensure!(answer.status == 200 && answer.length == 512, "a small request: {answer:?}");
+        Ok(())
+    }
+}
+
+/// So many connections, each with one of the tokens, each after one small request.
+pub(crate) async fn open(
+    client: &Client,
+    address: SocketAddr,
+    count: usize,
+    tokens: &[String],
+) -> Result<Vec<Connection>> {
+    let mut connections = Vec::with_capacity(count);
+    for token in tokens.iter().cycle().take(count) {
+        let mut connection = Connection::open(client, address, token).await?;
+        connection.small().await?;
+        connections.push(connection);
+    }
+    Ok(connections)
+}
+
+/// Sends `each` small requests on every connection, one after the other, all connections at a time.
+pub(crate) async fn small(connections: Vec<Connection>, each: usize) -> Result<()> {
+    let mut running = JoinSet::new();
+    for mut connection in connections {
+        running.spawn_local(async move {
+            for _ in 0..each {
+                connection.small().await?;
+            }
+            anyhow::Ok(())
+        });
+    }
+    while let Some(ended) = running.join_next().await {
+        ended??;
+    }
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! A log line as one flat JSON object.
+//!
+//! Every request writes one such line, so it is put together in one buffer with as little ceremony as its fields
+//! allow: most values need no escaping, and the few that do are left to `serde_json`.
+
+use std::fmt::{self, Write};
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+/// Bytes of a line that is long but not unusual.
+const LINE: usize = 1024;
+
+/// `{"timestamp":"…","level":"…","message":"…", fields …,"target":"…"}` and a line feed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Json;
+
+impl<S, N> FormatEvent<S, N> for Json
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut line = String::with_capacity(LINE);
+        line.push_str("{\"timestamp\":\"");
+        SystemTime.format_time(&mut Writer::new(&mut line))?;
+        line.push_str("\",\"level\":\"");
+        line.push_str(event.metadata().level().as_str());
+        line.push('"');
+        event.record(&mut Fields(&mut line));
+        line.push_str(",\"target\":");
+        string(&mut line, event.metadata().target());
+        line.push_str("}\n");
+        writer.write_str(&line)
+    }
+}
+
+/// Writes an event's fields behind those that are there.
+struct Fields<'a>(&'a mut String);
+
+impl Fields<'_> {
+    fn name(&mut self, field: &Field) {
+        // The names are identifiers of ours.
+        self.0.push_str(",\"");
+        self.0.push_str(field.name());
+        self.0.push_str("\":");
+    }
+
+    /// A number, or anything else that is JSON as it prints.
+    fn plain(&mut self, field: &Field, value: impl fmt::Display) {
+        self.name(field);
+        // Writing into a String cannot fail.
+        let _ = write!(self.0, "{value}");
+    }
+}
+
+impl Visit for Fields<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.name(field);
+        string(self.0, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.plain(field, value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.plain(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.plain(field, value);
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        // JSON has no word for what is no number (RFC 8259 §6).
+        if value.is_finite() { self.plain(field, value) } else { self.plain(field, "null") }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.name(field);
+        let start = self.0.len();
+        let _ = write!(self.0, "\"{value:?}\"");
+        let inner = self.0.get(start + 1..self.0.len() - 1).unwrap_or_default();
+        if !is_plain(inner) {
+            let inner = inner.to_owned();
+            self.0.truncate(start);
+            string(self.0, &inner);
+        }
+    }
+}
+
+/// A JSON string (RFC 8259 §7).
+fn string(line: &mut String, text: &str) {
+    if is_plain(text) {
+        line.push('"');
+        line.push_str(text);
+        line.push('"');
+    } else {
+        line.push_str(&serde_json::Value::from(text).to_string());
+    }
+}
+
+/// Whether no character has to be escaped. Looks at every byte in any case, which lets it look at many at once.
+fn is_plain(text: &str) -> bool {
+    !text.bytes().fold(false, |escape, byte| escape | (byte < 0x20) | (byte == b'"') | (byte == b'\\'))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,52 @@
+use serde_json::Value;
+use tracing::field::Empty;
+
+use crate::telemetry::log::tests::capture;
+
+#[test]
+fn fields_of_every_kind_are_read_back_as_they_were() {
+    let (captured, _guard) = capture();
+    tracing::warn!(
+        text = "tschüß",
+        escaped = "a\"b\\c\nd\u{1}",
+        yes = true,
+        less = -1_i64,
+        more = u64::MAX,
+        half = 0.5,
+        nothing = f64::NAN,
+        left_out = Empty,
+        absent = None::<u64>,
+        shown = %"say \"so\"",
+        debugged = ?Some("x"),
+        "what happened"
+    );
+    let lines = captured.lines();
+    let line = lines.first().unwrap().as_object().unwrap();
+    let expected = [
+        ("level", Value::from("WARN")),
+        ("message", Value::from("what happened")),
+        ("text", Value::from("tschüß")),
+        ("escaped", Value::from("a\"b\\c\nd\u{1}")),
+        ("yes", Value::from(true)),
+        ("less", Value::from(-1)),
+        ("more", Value::from(u64::MAX)),
+        ("half", Value::from(0.5)),
+        ("nothing", Value::Null),
+        ("shown", Value::from("say \"so\"")),
+        ("debugged", Value::from("Some(\"x\")")),
+        ("target", Value::from("tidegate::telemetry::json::tests")),
+    ];
+    for (name, value) in &expected {
+        assert_eq!(line.get(*name), Some(value), "{name}");
+    }
+    assert_eq!(line.len(), expected.len() + 1, "{line:?}");
+}
+
+#[test]
+fn a_line_begins_with_its_time_and_ends_with_a_line_feed() {
+    let (captured, _guard) = capture();
+    tracing::info!("what happened");
+    let text = captured.text();
+    assert!(text.starts_with("{\"timestamp\":\"2"), "{text}");
+    assert_eq!(text.find('\n'), Some(text.len() - 1));
+}
