@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use tokio::time::{Instant, sleep};
 
 use crate::case::Case;
 use crate::line::{Heard, Line, Reply, head};
@@ -313,6 +314,18 @@ impl Scene {
         self.commit(&upload, token, length).await
     }
 
+    /// Whether this stands in the log, where lines arrive a moment after what they are about.
+    pub(crate) async fn logged(&self, words: &str) -> bool {
+        let end = Instant::now() + Duration::from_secs(5);
+        while !self.door.log().contains(words) {
+            if Instant::now() > end {
+                return false;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        true
+    }
+
     /// Waits until all is back, looks at what the registry holds, lets the door go, and searches what it wrote.
     pub(crate) async fn close(self, case: &mut Case) -> Result<()> {
         if let Some(base) = self.base {
@@ -324,13 +337,12 @@ impl Scene {
             case.back(back.words());
         }
         let metrics = self.door.metrics().await?;
-        let log = self.door.log();
         self.door.signal("TERM");
         let Self { mut door, authority, registry, dir, .. } = self;
         // It waits five seconds after an upload's last request, in case there is another.
         let code = door.ended(Duration::from_secs(20)).await?;
         case.must(matches!(code, Some(0)), format!("told to leave with nothing to do, it ended with {code:?}"));
-        search(case, &authority, &log, &metrics)?;
+        search(case, &authority, &door.log(), &metrics)?;
         if let Some(registry) = registry {
             look_at(case, &registry, &dir)?;
         }
