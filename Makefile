@@ -38,6 +38,16 @@ matrix: parts ## the whole matrix, written into docs/matrix.md: every client, re
 mutants: ## change the code that decides access bit by bit and see that a test notices each change; about an hour
 	tests/mutants.sh $(FILES)
 
+# The same checks run on stable, over all seeds and mutations of them, in `make test`.
+.PHONY: fuzz
+fuzz: ## fuzz every parser of foreign bytes for a minute each (SECONDS_EACH=60); wants nightly, installs cargo-fuzz
+	fuzz/run $(TARGETS)
+
+.PHONY: abuse
+abuse: parts ## attack a real Tidegate in every known way, see each attack end by a limit; written into docs/abuse.md (builds a release)
+	$(CARGO) build --release --locked
+	$(CARGO) test --locked --test abuse -- --full --program $$($(CARGO) metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release/tidegate --write docs/abuse.md
+
 .PHONY: conformance
 conformance: parts ## the OCI conformance suite at registries alone and through Tidegate, and h2spec, into docs/conformance.md
 	$(CARGO) test --locked --test conformance -- --full --write docs/conformance.md

@@ -11,7 +11,9 @@
 
 use std::borrow::Cow;
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::future::poll_fn;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +24,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -36,6 +39,8 @@ const CONNECTIONS: usize = 64;
 const HEAD: usize = 16 * 1024;
 /// For a request's head, for the pause before it, and for an answer that is not read.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Descriptors kept back: more than one, since a given one may be snatched away by a thread that wants it as well.
+const SPARE: usize = 4;
 /// Before accepting again after running out of file descriptors.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
@@ -104,31 +109,83 @@ impl Admin {
     pub async fn serve(self, metrics: Arc<Metrics>, readiness: Readiness) {
         let room = Arc::new(Semaphore::new(CONNECTIONS));
         let mut connections = JoinSet::new();
+        let mut spare = Spare::default();
         while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
-            while connections.try_join_next().is_some() {}
-            let Ok((stream, _)) = self.listener.accept().await else {
-                tokio::time::sleep(BACK_OFF).await;
+            spare.keep();
+            let accepted = loop {
+                tokio::select! {
+                    biased;
+                    Some(ended) = connections.join_next() => spare.take_back(ended.ok().flatten()),
+                    accepted = self.listener.accept() => break accepted,
+                }
+            };
+            let Ok((stream, _)) = accepted else {
+                // The connection still waits: when that was for want of a descriptor, here is one.
+                if !spare.give_up() {
+                    tokio::time::sleep(BACK_OFF).await;
+                }
                 continue;
             };
             let (metrics, readiness) = (Arc::clone(&metrics), Arc::clone(&readiness));
             connections.spawn(async move {
-                connection(stream, metrics, readiness).await;
+                let descriptor = connection(stream, metrics, readiness).await;
                 drop(permit);
+                descriptor
             });
         }
     }
 }
 
-async fn connection(stream: TcpStream, metrics: Arc<Metrics>, readiness: Readiness) {
+/// File descriptors that nobody else can take, so that a process that has run out of them can still be asked how it is.
+///
+/// One that was given to a connection comes back as that connection's own: closed, it would be anybody's.
+#[derive(Debug, Default)]
+struct Spare {
+    descriptors: Vec<OwnedFd>,
+    /// Whether the next connection has one of them.
+    given: bool,
+}
+
+impl Spare {
+    /// Takes what is missing: never between giving one up and the connection it is for.
+    fn keep(&mut self) {
+        if std::mem::take(&mut self.given) {
+            return;
+        }
+        while self.descriptors.len() < SPARE {
+            // A socket, since it needs no path to be there. None to be had: then there are fewer to give.
+            let Ok(socket) = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)) else { return };
+            self.descriptors.push(socket.into());
+        }
+    }
+
+    /// Frees one, if there is one.
+    fn give_up(&mut self) -> bool {
+        self.given = self.descriptors.pop().is_some();
+        self.given
+    }
+
+    fn take_back(&mut self, descriptor: Option<OwnedFd>) {
+        if self.descriptors.len() < SPARE {
+            self.descriptors.extend(descriptor);
+        }
+    }
+}
+
+/// Serves a connection to its end; its descriptor, shut down, is what is left of it.
+async fn connection(stream: TcpStream, metrics: Arc<Metrics>, readiness: Readiness) -> Option<OwnedFd> {
     let service = service_fn(move |request: Request<Incoming>| {
-        let response = answer(request.method(), request.uri().path(), &metrics, &readiness);
-        async move { Ok::<_, Infallible>(response) }
+        std::future::ready(Ok::<_, Infallible>(answer(request.method(), request.uri().path(), &metrics, &readiness)))
     });
     let io = WriteIdle::new(TokioIo::new(stream), PATIENCE);
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_header_size(HEAD).max_buf_size(2 * HEAD);
+    let mut serving = http.serve_connection(io, service);
     // A probe that hangs up is nothing to speak of.
-    let _ = http.serve_connection(io, service).await;
+    let _ = poll_fn(|cx| serving.poll_without_shutdown(cx)).await;
+    let mut stream = serving.into_parts().io.into_inner().into_inner();
+    let _ = stream.shutdown().await;
+    stream.into_std().ok().map(OwnedFd::from)
 }
 
 fn answer(method: &Method, path: &str, metrics: &Metrics, readiness: &Readiness) -> Response<Body> {

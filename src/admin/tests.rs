@@ -102,3 +102,28 @@ async fn the_listener_closes_with_its_future() {
     let _ = running.task.await;
     assert!(TcpStream::connect(running.address).await.is_err());
 }
+
+#[test]
+fn a_spare_descriptor_is_not_taken_again_before_it_was_used() {
+    let mut spare = Spare::default();
+    assert!(!spare.give_up());
+    spare.keep();
+    assert!(spare.give_up());
+    spare.keep();
+    assert_eq!(spare.descriptors.len(), SPARE - 1);
+    spare.take_back(None);
+    spare.keep();
+    assert_eq!(spare.descriptors.len(), SPARE);
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_connection_is_shut_down() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (stream, _) = listener.accept().await.unwrap();
+    client.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+    let left = connection(stream, Arc::new(Metrics::new()), Arc::new(Vec::new)).await;
+    let mut text = String::new();
+    client.read_to_string(&mut text).await.unwrap();
+    assert!(left.is_some() && text.ends_with("ok\n"), "{text}");
+}

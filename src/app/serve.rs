@@ -9,6 +9,7 @@ use super::{Error, Shared};
 use crate::admin::{Admin, Readiness, Reason};
 use crate::base::clock::Clock;
 use crate::config::Settings;
+use crate::server::descriptors;
 use crate::server::drain::{Drain, Report};
 use crate::server::listener::Server;
 use crate::telemetry::metrics::Metrics;
@@ -23,6 +24,7 @@ use crate::telemetry::metrics::Metrics;
 pub async fn serve(mut settings: Settings, metrics: Arc<Metrics>) -> Result<Report, Error> {
     let warnings = std::mem::take(&mut settings.warnings);
     let drain = Drain::new(settings.server.drain_delay, settings.server.drain_timeout);
+    fit_connections(&mut settings);
     let server = Server::bind(settings.server.clone(), Arc::clone(&metrics))?;
     let runtime = tokio::runtime::Handle::current();
     let admin = settings.admin.as_ref().map(Admin::bind).transpose()?;
@@ -48,6 +50,23 @@ pub async fn serve(mut settings: Settings, metrics: Arc<Metrics>) -> Result<Repo
     });
     let report = serving.leave().await;
     Ok(report)
+}
+
+/// Takes what descriptors the system gives, and lets no more clients in than those are enough for: the others wait in
+/// the kernel's queue, which is kinder than failing requests that were let in.
+fn fit_connections(settings: &mut Settings) {
+    let (configured, descriptors) = (settings.server.connections, descriptors::raise());
+    let fitting = descriptors::connections(descriptors);
+    if configured > fitting {
+        tracing::warn!(
+            configured,
+            fitting,
+            descriptors,
+            needed = descriptors::needed(configured),
+            "limits.connections is more than the file descriptors are enough for: raise the hard limit (LimitNOFILE)"
+        );
+        settings.server.connections = fitting;
+    }
 }
 
 /// Why a balancer should send clients elsewhere.

@@ -31,6 +31,11 @@ impl<T> WriteIdle<T> {
         Self { inner, idle, timer: Box::pin(tokio::time::sleep(idle)), stalled: false }
     }
 
+    /// What it guarded.
+    pub fn into_inner(self) -> T {
+        self.inner
+    }
+
     fn watch<R>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
         if outcome.is_ready() {
             self.stalled = false;

@@ -10,6 +10,7 @@ use crate::config::problem::Problems;
 use crate::config::{self, Error, Settings};
 use crate::gateway::SiteSettings;
 use crate::policy::Renew;
+use crate::server::descriptors;
 
 /// Says every problem, then how many; or that the file is fine, and what it sets up.
 ///
@@ -41,6 +42,16 @@ fn fine(path: &Path, settings: &Settings) -> String {
     let _infallible = writeln!(text, "  admin   {admin}");
     for site in &settings.sites {
         let _infallible = writeln!(text, "  site    {}", described(site));
+    }
+    let (connections, most) = (settings.server.connections, descriptors::most());
+    if connections > descriptors::connections(most) {
+        let needed = descriptors::needed(connections);
+        let _infallible = writeln!(
+            text,
+            "  note    limits.connections = {connections} needs {needed} file descriptors and may have {most} here: {} \
+             connections will be served; raise LimitNOFILE or ulimit -Hn, or lower the key",
+            descriptors::connections(most)
+        );
     }
     text
 }

@@ -47,8 +47,10 @@ struct State {
 /// A wait that is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Expired {
-    /// A request's head did not come to its end, or did not begin on a new connection.
+    /// A request's head did not come to its end.
     Head,
+    /// Not even a first head began.
+    Silent,
     /// No further request came.
     Quiet,
 }
@@ -102,7 +104,7 @@ impl Activity {
         match (state.busy, state.head, state.asked) {
             (0, Some(since), _) => Some((since + self.request_head, Expired::Head)),
             (0, None, 1..) => Some((state.quiet + self.keep_alive, Expired::Quiet)),
-            (0, None, 0) => Some((state.quiet + self.request_head, Expired::Head)),
+            (0, None, 0) => Some((state.quiet + self.request_head, Expired::Silent)),
             _ => None,
         }
     }
@@ -198,12 +200,19 @@ impl Watch {
 pub(super) struct Tracked<T> {
     inner: T,
     activity: Arc<Activity>,
+    /// Whether everything written so far has been flushed. hyper flushes once it has nothing of its own left to write.
+    flushed: bool,
     _slot: Slot,
 }
 
 impl<T> Tracked<T> {
     pub(super) fn new(inner: T, activity: Arc<Activity>, slot: Slot) -> Self {
-        Self { inner, activity, _slot: slot }
+        Self { inner, activity, flushed: true, _slot: slot }
+    }
+
+    /// Whether an answer of ours would stand alone, and not in the middle of another.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.flushed
     }
 }
 
@@ -220,11 +229,14 @@ impl<T: Read + Unpin> Read for Tracked<T> {
 
 impl<T: Write + Unpin> Write for Tracked<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.flushed = false;
         Pin::new(&mut self.inner).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
+        let polled = Pin::new(&mut self.inner).poll_flush(cx);
+        self.flushed = matches!(polled, Poll::Ready(Ok(())));
+        polled
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -240,6 +252,7 @@ impl<T: Write + Unpin> Write for Tracked<T> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.flushed = false;
         Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
     }
 }

@@ -1,8 +1,8 @@
 //! One client connection, from its first byte to its last, on one worker.
 //!
 //! ```text
-//! TCP ─▶ PROXY header ─▶ TLS ─▶ ALPN ─┬─ h2 ─────────────────────▶ hyper http2 ─┐
-//!      └────── one deadline ─────────┘└─ http/1.1, none ─▶ gate ─▶ hyper http1 ─┴▶ stack ▶ the service
+//! TCP ─▶ PROXY header ─▶ TLS ─▶ ALPN ─┬─ h2 ─────────────▶ frames ─▶ hyper http2 ─┐
+//!      └────── one deadline ─────────┘└─ http/1.1, none ─▶ gate ──▶ hyper http1 ─┴▶ stack ▶ the service
 //! ```
 //!
 //! Every limit hyper has is written down here: some of its defaults are none, and it calls all of them unstable.
@@ -21,7 +21,6 @@ use hyper::body::Incoming;
 use hyper::rt::{Read, Write};
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use proxy_header::io::ProxiedStream;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
@@ -31,13 +30,15 @@ use tower::{Service, ServiceExt};
 use super::activity::{Activity, Expired, Tracked, Watch};
 use super::bounded::Bounded;
 use super::drain::Drain;
+use super::frames::Frames;
 use super::framing::gate::Gate;
+use super::proxied::Proxied;
 use super::slots::{Slot, TooMany};
-use super::{Settings, proxy_protocol, tls};
+use super::{Settings, last_words, proxy_protocol, tls};
 use crate::base::body::Body;
 use crate::base::io::WriteIdle;
 use crate::base::peer::Peer;
-use crate::telemetry::labels::Limit;
+use crate::telemetry::labels::{Fault, Limit};
 use crate::telemetry::metrics::Metrics;
 
 /// HTTP/2 receive window of a stream: what a slow registry lets a fast client pile up here, and what a fast client
@@ -146,7 +147,7 @@ impl Protocols {
         let (stream, address) = if proxy_protocol::is_expected(&self.settings.proxy_protocol, peer.ip()) {
             proxy_protocol::accept(stream, peer).await?
         } else {
-            (ProxiedStream::unproxied(stream), peer)
+            (Proxied::unproxied(stream), peer)
         };
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         slot.count_for(address.ip()).map_err(|TooMany| io::Error::new(io::ErrorKind::QuotaExceeded, TooMany))?;
@@ -158,8 +159,11 @@ impl Protocols {
         peer.secure = true;
         peer.server_name = stream.get_ref().1.server_name().map(Arc::from);
         let h2 = stream.get_ref().1.alpn_protocol() == Some(tls::H2);
-        let transport =
-            if h2 { Transport::H2(Box::new(stream)) } else { Transport::H1(Box::new(Bounded::new(stream))) };
+        let transport = if h2 {
+            Transport::H2(Box::new(Frames::new(stream, Arc::clone(&self.metrics))))
+        } else {
+            Transport::H1(Box::new(Bounded::new(stream)))
+        };
         Ok(Established { transport, peer, slot })
     }
 
@@ -209,27 +213,32 @@ impl Protocols {
     }
 
     /// Runs a connection until it ends, is quiet for too long, or the process leaves.
-    async fn drive<C: Driven>(&self, connection: C, activity: Arc<Activity>) -> hyper::Result<()> {
-        let mut connection = std::pin::pin!(connection);
+    async fn drive<C: Driven>(&self, mut connection: C, activity: Arc<Activity>) -> hyper::Result<()> {
         let mut watch = Watch::new(activity);
         let closing = self.drain.closing().cancelled();
         tokio::select! {
             biased;
-            ended = connection.as_mut() => return ended,
+            ended = &mut connection => return ended,
             () = closing => {}
             // After the connection, whose progress it looks at.
             expired = poll_fn(|cx| watch.poll_expired(cx)) => return match expired {
                 Expired::Quiet => {
-                    connection.as_mut().leave();
+                    self.metrics.limit_hit(Limit::KeepAlive);
+                    connection.leave();
                     tokio::time::timeout(GOOD_BYE, connection).await.unwrap_or(Ok(()))
+                }
+                Expired::Silent => {
+                    self.metrics.limit_hit(Limit::RequestHead);
+                    Ok(())
                 }
                 Expired::Head => {
                     self.metrics.limit_hit(Limit::RequestHead);
+                    connection.give_up().await;
                     Ok(())
                 }
             },
         }
-        connection.as_mut().leave();
+        connection.leave();
         connection.await
     }
 
@@ -237,6 +246,8 @@ impl Protocols {
     fn note(&self, client: SocketAddr, error: &hyper::Error) {
         if error.is_parse_too_large() {
             self.metrics.limit_hit(Limit::HeaderBytes);
+        } else if error.is_parse() {
+            self.metrics.malformed(Fault::Parser);
         }
         let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
         if cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut) {
@@ -264,9 +275,9 @@ struct Established {
 }
 
 enum Transport {
-    Plain(Box<Bounded<ProxiedStream<TcpStream>>>),
-    H1(Box<Bounded<TlsStream<ProxiedStream<TcpStream>>>>),
-    H2(Box<TlsStream<ProxiedStream<TcpStream>>>),
+    Plain(Box<Bounded<Proxied<TcpStream>>>),
+    H1(Box<Bounded<TlsStream<Proxied<TcpStream>>>>),
+    H2(Box<Frames<TlsStream<Proxied<TcpStream>>>>),
 }
 
 fn track<T>(io: T, activity: &Arc<Activity>, slot: Slot, idle: Duration) -> Tracked<WriteIdle<T>> {
@@ -274,19 +285,31 @@ fn track<T>(io: T, activity: &Arc<Activity>, slot: Slot, idle: Duration) -> Trac
 }
 
 /// A hyper connection of either version.
-trait Driven: Future<Output = hyper::Result<()>> {
+trait Driven: Future<Output = hyper::Result<()>> + Unpin {
     /// Ends with the answers under way: `Connection: close`, or GOAWAY (RFC 9113 §6.8).
-    fn leave(self: Pin<&mut Self>);
+    fn leave(&mut self);
+
+    /// Ends while a head is awaited, and says why where that can be said.
+    fn give_up(self) -> impl Future<Output = ()> + Send;
 }
 
-impl<I, S> Driven for http1::UpgradeableConnection<I, S>
+impl<T, S> Driven for http1::UpgradeableConnection<Tracked<T>, S>
 where
-    I: Read + Write + Unpin + Send + 'static,
+    T: Read + Write + Unpin + Send + 'static,
     S: hyper::service::HttpService<Incoming, ResBody = Body>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    fn leave(self: Pin<&mut Self>) {
-        self.graceful_shutdown();
+    fn leave(&mut self) {
+        Pin::new(self).graceful_shutdown();
+    }
+
+    fn give_up(self) -> impl Future<Output = ()> + Send {
+        let io = self.into_parts().map(|parts| parts.io);
+        async move {
+            if let Some(io) = io.filter(Tracked::is_flushed) {
+                last_words::request_timeout(io).await;
+            }
+        }
     }
 }
 
@@ -297,7 +320,13 @@ where
     S::Future: Send + 'static,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    fn leave(self: Pin<&mut Self>) {
-        self.graceful_shutdown();
+    fn leave(&mut self) {
+        Pin::new(self).graceful_shutdown();
+    }
+
+    fn give_up(self) -> impl Future<Output = ()> + Send {
+        // Bytes between requests begin no head here, so none was cut short.
+        drop(self);
+        std::future::ready(())
     }
 }

@@ -159,6 +159,10 @@ labels! {
         Trailer = "trailer",
         /// Bytes behind a request for another protocol, before its answer (RFC 9110 §7.8).
         Upgrade = "upgrade",
+        /// What the HTTP library refuses by itself.
+        Parser = "parser",
+        /// HTTP/2 frames that end their connection with GOAWAY (RFC 9113 §5.4.1).
+        Frames = "frames",
     }
 }
 
@@ -223,6 +227,10 @@ labels! {
         HeaderBytes = "header_bytes",
         /// `limits.headers`
         Headers = "headers",
+        /// `limits.h2_streams`
+        H2Streams = "h2_streams",
+        /// Frames of an HTTP/2 connection that are not work.
+        H2Frames = "h2_frames",
         /// `limits.drain_bytes`
         DrainBytes = "drain_bytes",
         /// `limits.min_rate`
@@ -231,6 +239,8 @@ labels! {
         Handshake = "handshake",
         /// `timeouts.request_head`
         RequestHead = "request_head",
+        /// `timeouts.keep_alive`: how a connection of a client that is done ends.
+        KeepAlive = "keep_alive",
         /// `timeouts.idle`
         Idle = "idle",
         /// `timeouts.response`

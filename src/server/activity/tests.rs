@@ -15,7 +15,7 @@ async fn check(watch: &mut Watch) -> (Duration, Expired) {
 #[tokio::test(start_paused = true)]
 async fn a_new_connection_has_the_time_of_a_head() {
     let mut watch = Watch::new(Activity::new(HEAD, QUIET, true));
-    assert_eq!(check(&mut watch).await, (HEAD, Expired::Head));
+    assert_eq!(check(&mut watch).await, (HEAD, Expired::Silent));
 }
 
 #[tokio::test(start_paused = true)]

@@ -23,5 +23,7 @@ pub(super) fn words(fault: Fault) -> &'static str {
         Fault::ChunkEnd => "a chunk is not as long as it says",
         Fault::Trailer => "a field stands in the trailers that must not",
         Fault::Upgrade => "bytes follow a request for another protocol",
+        Fault::Parser => "the request cannot be parsed",
+        Fault::Frames => "the HTTP/2 frames cannot be read",
     }
 }

@@ -80,10 +80,84 @@ async fn a_head_that_trickles_ends() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });
-    assert_eq!(read_to_end(reader).await, "");
+    let answer = read_to_end(reader).await;
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("\r\nConnection: close\r\n"), "{answer}");
     assert!(began.elapsed() < SHORT * 10, "it took {:?}", began.elapsed());
     running.says(&hit("request_head")).await;
     trickle.abort();
+}
+
+#[tokio::test]
+async fn a_head_that_stops_after_an_answer_is_408_after_it() {
+    for settings in [settings(), over_tls()] {
+        let running = start(Settings { request_head: SHORT, ..settings }, fine);
+        let secure = running.metrics.encode().contains("tls_certificate_not_after_timestamp_seconds{");
+        let mut io: Pin<Box<dyn Duplex>> =
+            if secure { Box::pin(running.connect_tls(&[]).await) } else { Box::pin(running.connect().await) };
+        io.write_all(GET).await.unwrap();
+        assert!(read_answer(&mut io).await.ends_with("fine"));
+        let answer = exchange(io, b"GET / HTTP/1.1\r\nHo").await;
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+        running.says(&hit("request_head")).await;
+        running.says("tidegate_connections 0\n").await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_says_nothing_is_told_nothing() {
+    for settings in [settings(), over_tls()] {
+        let running = start(Settings { request_head: SHORT, ..settings }, fine);
+        let secure = running.metrics.encode().contains("tls_certificate_not_after_timestamp_seconds{");
+        let io: Pin<Box<dyn Duplex>> =
+            if secure { Box::pin(running.connect_tls(&[]).await) } else { Box::pin(running.connect().await) };
+        assert_eq!(read_to_end(io).await, "");
+        running.says(&hit("request_head")).await;
+    }
+}
+
+#[tokio::test]
+async fn no_408_stands_in_the_middle_of_an_answer_that_nobody_read() {
+    let length = 64 << 20;
+    let running =
+        start(Settings { request_head: SHORT, idle: SOON, ..settings() }, move |_request: Request<Body>| async move {
+            Response::new(Body::full(vec![b'x'; length]))
+        });
+    let mut stream = running.connect().await;
+    stream.write_all(GET).await.unwrap();
+    // The whole answer is handed over at once, and most of it is still with us when the next head stops.
+    stream.readable().await.unwrap();
+    tokio::time::sleep(SHORT / 3).await;
+    stream.write_all(b"GET / HTTP/1.1\r\nHo").await.unwrap();
+    running.says(&hit("request_head")).await;
+    let answer = read_to_end(stream).await;
+    assert!(!answer.contains("408 "), "after {} bytes", answer.len());
+}
+
+#[tokio::test]
+async fn what_is_no_http_is_400_and_counted() {
+    let running = start(settings(), fine);
+    let answer = exchange(running.connect().await, b"nonsense\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    running.says("tidegate_malformed_requests_total{fault=\"method\"} 1\n").await;
+}
+
+#[tokio::test]
+async fn an_http_2_client_that_only_talks_is_told_to_calm_down() {
+    const PING: [u8; 17] = [0, 0, 8, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let running = start(over_tls(), fine);
+    let (mut reader, mut writer) = tokio::io::split(running.connect_tls(&[b"h2"]).await);
+    writer.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    let talking = tokio::spawn(async move {
+        for _ in 0..20_000 {
+            writer.write_all(&PING).await?;
+        }
+        Ok::<_, std::io::Error>(writer)
+    });
+    let mut said = Vec::new();
+    let _ = tokio::time::timeout(SOON, reader.read_to_end(&mut said)).await.expect("it went on");
+    drop(talking);
+    running.says(&hit("h2_frames")).await;
+    running.says("tidegate_connections 0\n").await;
 }
 
 #[tokio::test]
@@ -102,6 +176,7 @@ async fn a_used_connection_may_pause_for_keep_alive_and_not_for_longer() {
         let began = Instant::now();
         assert_eq!(read_to_end(io).await, "");
         assert!(began.elapsed() < keep_alive * 5);
+        running.says(&hit("keep_alive")).await;
     }
 }
 

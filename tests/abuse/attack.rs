@@ -1,0 +1,181 @@
+//! One attack: what it is, what has to end it, and what came of it.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::time::{Instant, sleep};
+
+use crate::gate::{Gate, limits, value};
+use crate::quiet::Quiet;
+use crate::{Size, early, frames, heads, many, slow};
+
+/// How long the quiet client is listened to before an attack.
+const BEFORE: Duration = Duration::from_secs(2);
+/// How long memory and descriptors have to come back.
+const BACK: Duration = Duration::from_secs(30);
+/// Descriptors that may be more than before: connections to the origin that are kept for the next request.
+const KEPT_DESCRIPTORS: usize = 16;
+/// KiB that may be resident more than before: what an allocator keeps for the next time.
+const KEPT_MEMORY: i64 = 48 * 1024;
+/// What only a broken Tidegate does to others: the machine is shared with the attacker.
+const ABSURD: (f64, f64) = (20.0, 250.0);
+
+/// A way to be a nuisance.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attack {
+    pub(crate) name: &'static str,
+    /// Each of these has to have counted.
+    limits: &'static [&'static str],
+    /// A line of `[limits]` for this one.
+    pub(crate) setting: &'static str,
+    /// The descriptors Tidegate has for this one.
+    pub(crate) descriptors: Option<u32>,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Slow(slow::Slow),
+    Frames(frames::Flood),
+    Heads(heads::Bomb),
+    Many(many::Many),
+    Early(early::Client),
+}
+
+impl Attack {
+    /// All there are.
+    pub(crate) fn all() -> Vec<Self> {
+        use early::Client::{CurlH1, CurlH2, Python};
+        use frames::Flood as F;
+        use heads::Bomb::{Cookies, Count, Size as Bytes};
+        use many::Many::{Descriptors, OneAddress, Storm};
+        use slow::Slow as S;
+        let attack = |name, limits, kind| Self { name, limits, setting: "", descriptors: None, kind };
+        let rate = "min_rate = \"1KiB/s\"";
+        vec![
+            attack("stalled handshake", &["handshake"], Kind::Slow(S::Handshake)),
+            attack("silence after the handshake", &["request_head"], Kind::Slow(S::Silence)),
+            attack("slow head", &["request_head"], Kind::Slow(S::Head)),
+            attack("slow body, none", &["idle"], Kind::Slow(S::NoBody)),
+            Self { setting: rate, ..attack("slow body, a trickle", &["min_rate"], Kind::Slow(S::Trickle)) },
+            attack("slow reader", &["idle"], Kind::Slow(S::Reader)),
+            attack("idle h2, unused", &["request_head"], Kind::Slow(S::UnusedH2)),
+            attack("idle h2, used once", &["keep_alive"], Kind::Slow(S::UsedH2)),
+            attack("h2 rapid reset", &["h2_frames"], Kind::Frames(F::RapidReset)),
+            attack("h2 made you reset", &["h2_frames"], Kind::Frames(F::MadeYouReset)),
+            attack("h2 CONTINUATION", &["h2_frames"], Kind::Frames(F::Continuation)),
+            attack("h2 empty DATA", &["h2_frames"], Kind::Frames(F::EmptyData)),
+            attack("h2 SETTINGS", &["h2_frames"], Kind::Frames(F::Settings)),
+            attack("h2 PING", &["h2_frames"], Kind::Frames(F::Ping)),
+            attack("h2 WINDOW_UPDATE", &["h2_frames"], Kind::Frames(F::WindowUpdate)),
+            attack("h2 PRIORITY", &["h2_frames"], Kind::Frames(F::Priority)),
+            attack("h2 HPACK bomb", &["h2_frames"], Kind::Frames(F::Hpack)),
+            attack("h2 streams", &["h2_streams"], Kind::Frames(F::Streams)),
+            attack("head of 1 MiB", &["header_bytes"], Kind::Heads(Bytes)),
+            attack("head of 5,000 fields", &["header_bytes"], Kind::Heads(Count)),
+            attack("h2 cookie crumbs", &["headers"], Kind::Heads(Cookies)),
+            Self {
+                setting: "connections_per_address = 50",
+                ..attack("connections from one address", &["connections_per_address"], Kind::Many(OneAddress))
+            },
+            attack("connection storm", &[], Kind::Many(Storm)),
+            Self {
+                descriptors: Some(256),
+                ..attack("more connections than descriptors", &["connections"], Kind::Many(Descriptors))
+            },
+            Self {
+                descriptors: Some(100),
+                ..attack("no descriptors left", &["descriptors"], Kind::Many(many::Many::NoneLeft))
+            },
+            attack("early refusal, curl h1", &[], Kind::Early(CurlH1)),
+            attack("early refusal, curl h2", &[], Kind::Early(CurlH2)),
+            attack("early refusal, http.client", &[], Kind::Early(Python)),
+        ]
+    }
+
+    /// Attacks, and looks.
+    pub(crate) async fn run(&self, gate: &Gate, size: Size) -> Result<Outcome> {
+        let before = Quiet::start(gate.public, false);
+        sleep(BEFORE).await;
+        let quiet = before.p99().await?;
+        let (counted, descriptors, resident) = (gate.metrics().await?, gate.descriptors()?, gate.resident()?);
+        let cpu = gate.cpu()?;
+        // Without descriptors there is no way to the origin either, and that is what it is told.
+        let during = Quiet::start(gate.public, matches!(self.kind, Kind::Many(many::Many::NoneLeft)));
+        sleep(Duration::from_millis(100)).await;
+        let began = Instant::now();
+        let words = match self.kind {
+            Kind::Slow(slow) => slow::run(slow, gate, size).await,
+            Kind::Frames(flood) => frames::run(flood, gate, size).await,
+            Kind::Heads(bomb) => heads::run(bomb, gate).await,
+            Kind::Many(many) => many::run(many, gate, size).await,
+            Kind::Early(client) => early::run(client, gate).await,
+        };
+        let words = words.context("not ended")?;
+        let took = began.elapsed();
+        let cpu = gate.cpu()? - cpu;
+        let under_attack = during.p99().await?;
+        let now = gate.metrics().await?;
+        let hits = limits(&now)
+            .into_iter()
+            .map(|(name, hits)| {
+                let line = format!("tidegate_limit_hits_total{{limit=\"{name}\"}}");
+                (name, hits - value(&counted, &line))
+            })
+            .filter(|(_, hits)| *hits > 0)
+            .collect();
+        let end = Instant::now() + BACK;
+        let back = loop {
+            let (more, grown) = (gate.descriptors()?.saturating_sub(descriptors), gate.resident()? - resident);
+            if (more <= KEPT_DESCRIPTORS && grown <= KEPT_MEMORY) || Instant::now() > end {
+                break (more, grown);
+            }
+            sleep(Duration::from_millis(200)).await;
+        };
+        Ok(Outcome { attack: *self, words, hits, took, cpu, descriptors: back.0, grown: back.1, quiet, under_attack })
+    }
+}
+
+/// What came of an attack.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) attack: Attack,
+    /// How it ended, in the attacker's eyes.
+    pub(crate) words: String,
+    /// The limits that counted.
+    pub(crate) hits: Vec<(String, i64)>,
+    pub(crate) took: Duration,
+    /// Seconds of CPU that Tidegate spent, the quiet client's requests included.
+    pub(crate) cpu: f64,
+    /// Descriptors more than before, once it was over.
+    pub(crate) descriptors: usize,
+    /// KiB resident more than before, once it was over.
+    pub(crate) grown: i64,
+    /// The quiet client's 99th percentile before, in milliseconds.
+    pub(crate) quiet: f64,
+    /// And during.
+    pub(crate) under_attack: f64,
+}
+
+impl Outcome {
+    /// What must not be.
+    pub(crate) fn wrong(&self) -> Vec<String> {
+        let name = self.attack.name;
+        let mut wrong = Vec::new();
+        for limit in self.attack.limits {
+            if !self.hits.iter().any(|(hit, _)| hit == limit) {
+                wrong.push(format!("{name}: {limit} did not count; these did: {:?}", self.hits));
+            }
+        }
+        if self.descriptors > KEPT_DESCRIPTORS {
+            wrong.push(format!("{name}: {} descriptors did not come back", self.descriptors));
+        }
+        if self.grown > KEPT_MEMORY {
+            wrong.push(format!("{name}: {} KiB did not come back", self.grown));
+        }
+        if self.under_attack > ABSURD.0 * self.quiet && self.under_attack > ABSURD.1 {
+            wrong.push(format!("{name}: others waited {:.1} ms instead of {:.1}", self.under_attack, self.quiet));
+        }
+        wrong
+    }
+}

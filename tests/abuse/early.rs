@@ -1,0 +1,56 @@
+//! Pushes that are refused at once, by clients that go on sending: each has to hear the refusal.
+
+use anyhow::{Context, Result, ensure};
+use tokio::process::Command;
+
+use crate::gate::Gate;
+
+const TRIES: usize = 12;
+const LAYER: u64 = 20 << 20;
+
+/// Who pushes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Client {
+    CurlH1,
+    CurlH2,
+    /// Python's, which writes everything before it reads anything.
+    Python,
+}
+
+const PYTHON: &str = "
+import http.client, ssl, sys
+context = ssl._create_unverified_context()
+connection = http.client.HTTPSConnection('127.0.0.1', int(sys.argv[1]), context=context, timeout=60)
+connection.request('PATCH', sys.argv[2], body=open(sys.argv[3], 'rb').read())
+print(connection.getresponse().status, end='')
+";
+
+/// Twelve pushes without a token, one after the other.
+pub(crate) async fn run(client: Client, gate: &Gate) -> Result<String> {
+    let layer = tempfile::NamedTempFile::new()?;
+    layer.as_file().set_len(LAYER)?;
+    let path = layer.path().to_str().context("path")?;
+    let upload = "/v2/group/project/blobs/uploads/7d5a4c1e";
+    let (url, data) = (format!("https://{}{upload}", gate.public), format!("@{path}"));
+    let mut heard = 0;
+    for _ in 0..TRIES {
+        let mut command = match client {
+            Client::CurlH1 | Client::CurlH2 => {
+                let version = if matches!(client, Client::CurlH2) { "--http2" } else { "--http1.1" };
+                let mut curl = Command::new("curl");
+                curl.args(["-sk", "--max-time", "60", version, "-H", "Expect:", "-X", "PATCH", "--data-binary", &data]);
+                curl.args(["-o", "/dev/null", "-w", "%{http_code}", &url]);
+                curl
+            }
+            Client::Python => {
+                let mut python = Command::new("python3");
+                python.args(["-c", PYTHON, &gate.public.port().to_string(), upload, path]);
+                python
+            }
+        };
+        let output = command.kill_on_drop(true).output().await?;
+        heard += usize::from(output.status.success() && output.stdout == b"401");
+    }
+    ensure!(heard == TRIES, "only {heard} of {TRIES} heard the refusal");
+    Ok(format!("{heard} of {TRIES} heard 401"))
+}

@@ -1,0 +1,143 @@
+//! Abuse: a real Tidegate is attacked in every known way, and each attack has to end by a limit that has a name.
+//!
+//! ```text
+//! cargo test --test abuse                 short waits, fewer connections
+//! cargo test --test abuse -- --full       longer waits, more of everything; --write FILE renders the table
+//! cargo test --test abuse -- ping slow    the attacks whose names contain one of these
+//!                            --program P  another tidegate than the one cargo built: a release build
+//! ```
+//! For each attack: which limits counted (read from `/metrics`), when the last connection was gone, how far memory and
+//! descriptors came back, and how a well-behaved client fared meanwhile. That one shares the machine with the
+//! attacker and with the run, so that its figures are upper bounds; only the absurd among them fails the run.
+
+#![expect(clippy::print_stdout, reason = "a test program without the harness reports for itself")]
+
+mod attack;
+mod client;
+mod early;
+mod frames;
+mod gate;
+mod heads;
+mod many;
+mod origin;
+mod quiet;
+mod report;
+mod slow;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use attack::{Attack, Outcome};
+use gate::{Gate, Orders};
+
+/// What was asked for on the command line.
+#[derive(Debug)]
+struct Asked {
+    full: bool,
+    list: bool,
+    write: Option<PathBuf>,
+    program: PathBuf,
+    filters: Vec<String>,
+}
+
+impl Asked {
+    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_tidegate"));
+        let mut asked = Self { full: false, list: false, write: None, program, filters: Vec::new() };
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--full" => asked.full = true,
+                "--list" => asked.list = true,
+                "--write" => asked.write = Some(arguments.next().context("--write FILE")?.into()),
+                "--program" => asked.program = arguments.next().context("--program FILE")?.into(),
+                "--nocapture" | "--quiet" | "-q" | "--exact" | "--include-ignored" => {}
+                flag if flag.starts_with("--test-threads") || flag.starts_with("--format") => {}
+                flag if flag.starts_with('-') => bail!("{flag} is not known here"),
+                name => asked.filters.push(name.to_owned()),
+            }
+        }
+        Ok(asked)
+    }
+
+    fn attacks(&self) -> Vec<Attack> {
+        let named = |name: &str| self.filters.is_empty() || self.filters.iter().any(|filter| name.contains(filter));
+        Attack::all().into_iter().filter(|attack| named(attack.name)).collect()
+    }
+}
+
+/// How much of everything a run has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Size {
+    /// Every wait of Tidegate.
+    pub(crate) wait: Duration,
+    /// Connections of an attack.
+    pub(crate) connections: usize,
+    /// Connections of a storm.
+    pub(crate) storm: usize,
+    /// Frames of a flood, if nobody ends it.
+    pub(crate) frames: usize,
+}
+
+const QUICK: Size = Size { wait: Duration::from_secs(2), connections: 20, storm: 300, frames: 20_000 };
+const FULL: Size = Size { wait: Duration::from_secs(5), connections: 200, storm: 10_000, frames: 20_000 };
+
+fn main() -> ExitCode {
+    start().unwrap_or_else(|error| {
+        println!("abuse: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn start() -> Result<ExitCode> {
+    let asked = Asked::parse(std::env::args().skip(1))?;
+    let attacks = asked.attacks();
+    if asked.list {
+        println!("abuse: test");
+        return Ok(ExitCode::SUCCESS);
+    }
+    if attacks.is_empty() {
+        println!("abuse: no attack has that name");
+        return Ok(ExitCode::SUCCESS);
+    }
+    for program in ["curl", "openssl", "python3", "sh"] {
+        let found = std::process::Command::new(program).arg("--help").output().is_ok();
+        ensure!(found, "not installed: {program}");
+    }
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(run(&asked, attacks))
+}
+
+async fn run(asked: &Asked, attacks: Vec<Attack>) -> Result<ExitCode> {
+    let size = if asked.full { FULL } else { QUICK };
+    let dir = tempfile::Builder::new().prefix("tidegate-abuse-").tempdir()?;
+    let origin = origin::start().await?;
+    let (mut outcomes, mut wrong) = (Vec::new(), Vec::new());
+    for attack in attacks {
+        let orders = Orders { origin, wait: size.wait, setting: attack.setting, descriptors: attack.descriptors };
+        let gate = Gate::start(&asked.program, &dir.path().join(attack.name.replace(' ', "-")), &orders).await?;
+        let outcome = attack.run(&gate, size).await;
+        match outcome {
+            Ok(outcome) => {
+                println!("{}", report::line(&outcome));
+                outcomes.push(outcome);
+            }
+            Err(error) => {
+                println!("{}: {error:#}\n{}", attack.name, gate.last_words());
+                wrong.push(format!("{}: {error:#}", attack.name));
+            }
+        }
+        gate.stop().await?;
+    }
+    if let Some(path) = &asked.write {
+        std::fs::write(path, report::page(&outcomes, size, &asked.program))
+            .with_context(|| path.display().to_string())?;
+    }
+    wrong.extend(outcomes.iter().flat_map(Outcome::wrong));
+    for line in &wrong {
+        println!("WRONG  {line}");
+    }
+    println!("abuse: {}: {} attacks", if wrong.is_empty() { "ok" } else { "FAILED" }, outcomes.len());
+    Ok(if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

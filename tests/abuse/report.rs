@@ -1,0 +1,78 @@
+//! What a run looks like on paper.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use crate::Size;
+use crate::attack::Outcome;
+
+/// An attack as it goes by on the screen.
+pub(crate) fn line(outcome: &Outcome) -> String {
+    format!(
+        "{:34} {:6.1} s  [{}] {}; {:.2} s CPU, {:+} KiB, {} fds more, p99 {:.1} -> {:.1} ms ({:.1}x)",
+        outcome.attack.name,
+        outcome.took.as_secs_f64(),
+        hits(outcome),
+        outcome.words,
+        outcome.cpu,
+        outcome.grown,
+        outcome.descriptors,
+        outcome.quiet,
+        outcome.under_attack,
+        outcome.under_attack / outcome.quiet,
+    )
+}
+
+fn hits(outcome: &Outcome) -> String {
+    let all: Vec<String> = outcome.hits.iter().map(|(name, hits)| format!("{name} {hits}")).collect();
+    all.join(", ")
+}
+
+/// `docs/abuse.md`.
+pub(crate) fn page(outcomes: &[Outcome], size: Size, program: &Path) -> String {
+    let build = if program.components().any(|part| part.as_os_str() == "release") { "release" } else { "debug" };
+    let mut page = String::from(INTRODUCTION);
+    let _ = write!(
+        page,
+        "\nRun on {}: a {build} build, every wait set to {} s, {} connections an attack, {} in the storm.\n\n",
+        today(),
+        size.wait.as_secs(),
+        size.connections,
+        size.storm
+    );
+    page.push_str("| attack | limits that counted | how it ended | over after | Tidegate's CPU | memory kept | p99 of the quiet client |\n");
+    page.push_str("| --- | --- | --- | --- | --- | --- | --- |\n");
+    for outcome in outcomes {
+        let hits = hits(outcome);
+        let _ = writeln!(
+            page,
+            "| {} | {} | {} | {:.1} s | {:.2} s | {:.1} MiB | {:.1} → {:.1} ms |",
+            outcome.attack.name,
+            if hits.is_empty() { "none needed" } else { &hits },
+            outcome.words,
+            outcome.took.as_secs_f64(),
+            outcome.cpu,
+            f64::from(i32::try_from(outcome.grown).unwrap_or(i32::MAX)) / 1024.0,
+            outcome.quiet,
+            outcome.under_attack,
+        );
+    }
+    page
+}
+
+const INTRODUCTION: &str = "# Abuse has a bound
+
+Each row is an attack on a real Tidegate process: what ended it, as `tidegate_limit_hits_total{limit}` tells it, how soon,
+and how another client fared meanwhile, which sent one small request after the other on a connection of its own. `make
+abuse` runs all of it and writes this page; nothing in it is written by hand. The run fails when an attack is not ended, when
+the limit did not count, or when descriptors or memory do not come back. Attacker, Tidegate, registry and quiet client
+share one machine, so the last column says more about that machine than about Tidegate when the attack is mere work.
+
+What each limit means, and its key: [operations.md](operations.md), sections 9 and 12.
+";
+
+/// The date, as the machine writes it.
+fn today() -> String {
+    let date = std::process::Command::new("date").arg("+%-d %B %Y").env("LC_ALL", "C").output();
+    date.map(|date| String::from_utf8_lossy(&date.stdout).trim().to_owned()).unwrap_or_default()
+}
