@@ -220,8 +220,7 @@ fn heard(bytes: &[u8]) -> Vec<u64> {
             break;
         }
     }
-    let heard = heard.lock().expect("one thread").clone();
-    heard
+    heard.lock().expect("one thread").clone()
 }
 
 /// A client that has sent all of this and waits.

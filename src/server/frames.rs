@@ -83,7 +83,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Frames<T> {
             (RST_STREAM, Some(REFUSED_STREAM)) => metrics.limit_hit(Limit::H2Streams),
             (GOAWAY, Some(ENHANCE_YOUR_CALM)) => metrics.limit_hit(Limit::H2Frames),
             (GOAWAY, Some(NO_ERROR)) => {}
-            (GOAWAY, Some(_)) => metrics.malformed(Fault::Frames),
+            (GOAWAY, Some(_)) => metrics.malformed(Fault::Http2),
             _ => {}
         });
     }

@@ -161,8 +161,8 @@ labels! {
         Upgrade = "upgrade",
         /// What the HTTP library refuses by itself.
         Parser = "parser",
-        /// HTTP/2 frames that end their connection with GOAWAY (RFC 9113 §5.4.1).
-        Frames = "frames",
+        /// HTTP/2 that breaks its own rules and ends its connection with GOAWAY (RFC 9113 §5.4.1).
+        Http2 = "http2",
     }
 }
 

@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use attack::{Attack, Outcome};
+use attack::Attack;
 use gate::{Gate, Orders};
 
 /// What was asked for on the command line.
@@ -134,7 +134,7 @@ async fn run(asked: &Asked, attacks: Vec<Attack>) -> Result<ExitCode> {
         std::fs::write(path, report::page(&outcomes, size, &asked.program))
             .with_context(|| path.display().to_string())?;
     }
-    wrong.extend(outcomes.iter().flat_map(Outcome::wrong));
+    wrong.extend(outcomes.iter().flat_map(|outcome| outcome.wrong(asked.full)));
     for line in &wrong {
         println!("WRONG  {line}");
     }

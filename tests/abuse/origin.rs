@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 const BIG: usize = 256 << 20;
 
 /// How long a connection may be idle: kept ones must not look like descriptors that Tidegate lost.
-const KEPT: Duration = Duration::from_secs(3);
+const KEPT: Duration = Duration::from_secs(15);
 
 /// Serves until the run ends.
 pub(crate) async fn start() -> Result<SocketAddr> {

@@ -22,8 +22,8 @@ pub(super) fn words(fault: Fault) -> &'static str {
         Fault::ChunkExtension => "a chunk's extension cannot be read",
         Fault::ChunkEnd => "a chunk is not as long as it says",
         Fault::Trailer => "a field stands in the trailers that must not",
+        Fault::Http2 => "the rules of HTTP/2 are broken",
         Fault::Upgrade => "bytes follow a request for another protocol",
         Fault::Parser => "the request cannot be parsed",
-        Fault::Frames => "the HTTP/2 frames cannot be read",
     }
 }
