@@ -34,18 +34,27 @@ secrets: parts ## plant a secret wherever one can stand, and search all that is 
 matrix: parts ## the whole matrix, written into docs/matrix.md: every client, registry, path and renew, with and without Tidegate
 	$(CARGO) test --locked --test matrix -- --full --write docs/matrix.md
 
+.PHONY: mutants
+mutants: ## change the code that decides access bit by bit and see that a test notices each change; about an hour
+	tests/mutants.sh $(FILES)
+
+# The same checks run on stable, over all seeds and mutations of them, in `make test`.
+.PHONY: fuzz
+fuzz: ## fuzz every parser of foreign bytes for a minute each (SECONDS_EACH=60); wants nightly, installs cargo-fuzz
+	fuzz/run $(TARGETS)
+
 .PHONY: abuse
 abuse: parts ## attack a real Tidegate in every known way, see each attack end by a limit; written into docs/abuse.md (builds a release)
 	$(CARGO) build --release --locked
 	$(CARGO) test --locked --test abuse -- --full --program $$($(CARGO) metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release/tidegate --write docs/abuse.md
 
-.PHONY: mutants
-mutants: ## change the code that decides access bit by bit and see that a test notices each change; about an hour
-	tests/mutants.sh $(FILES)
-
 .PHONY: conformance
 conformance: parts ## the OCI conformance suite at registries alone and through Tidegate, and h2spec, into docs/conformance.md
 	$(CARGO) test --locked --test conformance -- --full --write docs/conformance.md
+
+.PHONY: faults
+faults: parts ## break registries, authorities, lines, clocks and Tidegate itself, and write what came of it into docs/faults.md; about 8 minutes
+	$(CARGO) test --locked --test faults -- --full --write docs/faults.md
 
 .PHONY: lint
 lint: ## fmt, clippy, doc; deny where cargo-deny is installed

@@ -32,6 +32,11 @@ nginx nginx-light
 haproxy haproxy
 redis-server redis-server
 ip iproute2
+tc iproute2
+iptables iptables
+faketime faketime
+curl curl
+unshare util-linux
 setpriv util-linux
 nsenter util-linux
 gzip gzip

@@ -85,9 +85,17 @@ pub enum Error {
 /// # Errors
 /// [`Error::Unreadable`] when `path` itself cannot be read, else [`Error::Wrong`] with every mistake that was found.
 pub fn load(path: &Path, now: Timestamp) -> Result<Settings, Error> {
-    let text = read(path).map_err(|source| Error::Unreadable { file: path.to_owned(), source })?;
-    let mut reporter = Reporter::new(path, &text);
-    let (tree, syntax) = DeTable::parse_recoverable(&text);
+    let text = content(path).map_err(|source| Error::Unreadable { file: path.to_owned(), source })?;
+    read(path, &text, now)
+}
+
+/// Reads `text` as what stands in the file at `path`, and all files it names.
+///
+/// # Errors
+/// [`Error::Wrong`] with every mistake that was found.
+pub fn read(path: &Path, text: &str, now: Timestamp) -> Result<Settings, Error> {
+    let mut reporter = Reporter::new(path, text);
+    let (tree, syntax) = DeTable::parse_recoverable(text);
     for error in &syntax {
         reporter.syntax(error);
     }
@@ -101,7 +109,7 @@ pub fn load(path: &Path, now: Timestamp) -> Result<Settings, Error> {
     lower::lower(&file, base, now, reporter).map_err(Error::Wrong)
 }
 
-fn read(path: &Path) -> std::io::Result<String> {
+fn content(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
     // One byte more than allowed, so that a part is never taken for the whole.
     let length = std::fs::File::open(path)?.take(LARGEST + 1).read_to_string(&mut text)?;

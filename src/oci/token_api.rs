@@ -116,16 +116,19 @@ pub struct FormError;
 
 impl TokenForm {
     /// Reads `application/x-www-form-urlencoded`. Parameters nobody knows are ignored (RFC 6749 §3.2), one that
-    /// stands there twice is an error, as there; `scope` alone may be repeated, as in the query.
+    /// stands there twice is an error, as there; `scope` alone may be repeated, as in the query. A raw `;`, which
+    /// every encoder escapes, is text to some readers, a separator to others, and to Go no parameter at all.
     ///
     /// # Errors
     /// [`FormError`] when it is not a form or has no `grant_type`.
     pub fn parse(body: &[u8]) -> Result<Self, FormError> {
-        let body = std::str::from_utf8(body).map_err(|_| FormError)?;
+        let body = std::str::from_utf8(body).ok().filter(|body| !body.contains(';')).ok_or(FormError)?;
         let mut raw = Raw::default();
         for (name, value) in form::pairs(body) {
             let value = value.unwrap_or_default();
-            let slot = match name {
+            // `serv%69ce` is `service` to whoever decodes names as well.
+            let name = form::text(name).ok_or(FormError)?;
+            let slot = match name.as_ref() {
                 "grant_type" => &mut raw.grant_type,
                 "service" => &mut raw.service,
                 "client_id" => &mut raw.client_id,

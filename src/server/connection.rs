@@ -1,8 +1,8 @@
 //! One client connection, from its first byte to its last, on one worker.
 //!
 //! ```text
-//! TCP ─▶ PROXY header ─▶ TLS ─▶ ALPN ─┬─ h2 ───────────────▶ frames ─▶ hyper http2 ─┐
-//!      └────── one deadline ─────────┘└─ http/1.1, none ──▶ gate ───▶ hyper http1 ─┴▶ stack ▶ the service
+//! TCP ─▶ PROXY header ─▶ TLS ─▶ ALPN ─┬─ h2 ─────────────▶ frames ─▶ hyper http2 ─┐
+//!      └────── one deadline ─────────┘└─ http/1.1, none ─▶ gate ──▶ hyper http1 ─┴▶ stack ▶ the service
 //! ```
 //!
 //! Every limit hyper has is written down here: some of its defaults are none, and it calls all of them unstable.
@@ -21,7 +21,6 @@ use hyper::body::Incoming;
 use hyper::rt::{Read, Write};
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use proxy_header::io::ProxiedStream;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
@@ -33,12 +32,13 @@ use super::bounded::Bounded;
 use super::drain::Drain;
 use super::frames::Frames;
 use super::framing::gate::Gate;
+use super::proxied::Proxied;
 use super::slots::{Slot, TooMany};
 use super::{Settings, last_words, proxy_protocol, tls};
 use crate::base::body::Body;
 use crate::base::io::WriteIdle;
 use crate::base::peer::Peer;
-use crate::telemetry::labels::Limit;
+use crate::telemetry::labels::{Fault, Limit};
 use crate::telemetry::metrics::Metrics;
 
 /// HTTP/2 receive window of a stream: what a slow registry lets a fast client pile up here, and what a fast client
@@ -147,7 +147,7 @@ impl Protocols {
         let (stream, address) = if proxy_protocol::is_expected(&self.settings.proxy_protocol, peer.ip()) {
             proxy_protocol::accept(stream, peer).await?
         } else {
-            (ProxiedStream::unproxied(stream), peer)
+            (Proxied::unproxied(stream), peer)
         };
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         slot.count_for(address.ip()).map_err(|TooMany| io::Error::new(io::ErrorKind::QuotaExceeded, TooMany))?;
@@ -246,6 +246,8 @@ impl Protocols {
     fn note(&self, client: SocketAddr, error: &hyper::Error) {
         if error.is_parse_too_large() {
             self.metrics.limit_hit(Limit::HeaderBytes);
+        } else if error.is_parse() {
+            self.metrics.malformed(Fault::Parser);
         }
         let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
         if cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut) {
@@ -273,9 +275,9 @@ struct Established {
 }
 
 enum Transport {
-    Plain(Box<Bounded<ProxiedStream<TcpStream>>>),
-    H1(Box<Bounded<TlsStream<ProxiedStream<TcpStream>>>>),
-    H2(Box<Frames<TlsStream<ProxiedStream<TcpStream>>>>),
+    Plain(Box<Bounded<Proxied<TcpStream>>>),
+    H1(Box<Bounded<TlsStream<Proxied<TcpStream>>>>),
+    H2(Box<Frames<TlsStream<Proxied<TcpStream>>>>),
 }
 
 fn track<T>(io: T, activity: &Arc<Activity>, slot: Slot, idle: Duration) -> Tracked<WriteIdle<T>> {

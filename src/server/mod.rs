@@ -3,8 +3,7 @@
 //! ```text
 //! listener ─▶ worker (a thread, a runtime) ─▶ proxy_protocol ─▶ tls ─▶ connection ─▶ stack ─▶ the service
 //!   slots: how many, from whom                  └── one deadline ──┘     activity       │
-//!   descriptors: what the system allows                      framing: one meaning        │
-//!                                                            frames: work, not talk      │
+//!   descriptors: what the system allows              framing: one meaning, frames: calm │
 //!                                                                          observe: record, inbound (idle, rate),
 //!                                                                          refused (what nobody reads)
 //! drain: serving ─▶ unready ─▶ draining ─▶ closed, and what was cut
@@ -21,13 +20,14 @@ pub mod certificates;
 mod connection;
 pub mod descriptors;
 pub mod drain;
-mod frames;
 pub mod framing;
+mod frames;
 mod inbound;
 mod last_words;
 pub mod listener;
 pub mod observe;
-mod proxy_protocol;
+pub mod proxied;
+pub mod proxy_protocol;
 pub mod refused;
 mod slots;
 mod stack;

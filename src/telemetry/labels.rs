@@ -159,7 +159,9 @@ labels! {
         Trailer = "trailer",
         /// Bytes behind a request for another protocol, before its answer (RFC 9110 §7.8).
         Upgrade = "upgrade",
-        /// HTTP/2 that breaks its own rules, and ends its connection (RFC 9113 §5.4.1).
+        /// What the HTTP library refuses by itself.
+        Parser = "parser",
+        /// HTTP/2 that breaks its own rules and ends its connection with GOAWAY (RFC 9113 §5.4.1).
         Http2 = "http2",
     }
 }

@@ -130,12 +130,7 @@ impl Metrics {
             registry_tokens: counters::<TokenSource>(r, "source", "registry_tokens", "Tokens shown to registries"),
             authorization_missing: add(r, "authorization_missing", "Token requests that name an account, bare"),
             limit_hits: counters::<Limit>(r, "limit", "limit_hits", "Times a bound was reached"),
-            malformed: counters::<Fault>(
-                r,
-                "fault",
-                "malformed_requests",
-                "Requests and connections refused for their framing",
-            ),
+            malformed: counters::<Fault>(r, "fault", "malformed_requests", "Requests refused for their framing"),
             panics: add(r, "panics", "Requests that ended in a panic"),
             origin_up: add(r, "origin_up", "Whether an origin takes requests (1) or not (0)"),
             origin_requests: add(r, "origin_requests", "Requests answered by an origin"),

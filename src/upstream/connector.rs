@@ -36,6 +36,11 @@ impl Connector {
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(Duration::from_secs(60)));
+        // A peer that went without a word acknowledges nothing: without this bound, a request on a connection from the
+        // pool would wait for `timeouts.response`, and the kernel keep what it has of a connection closed meanwhile.
+        tcp.set_tcp_user_timeout(Some(settings.idle.max(Duration::from_secs(1))));
+        // Shared out among the addresses of a name, so that a dead one in front leaves time for the others.
+        tcp.set_connect_timeout(Some(settings.connect));
         let inner = HttpsConnectorBuilder::new()
             .with_tls_config(tls(settings)?)
             .https_or_http()

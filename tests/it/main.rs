@@ -9,6 +9,13 @@ mod support;
 mod tidy;
 
 #[cfg(test)]
+#[path = "../../fuzz/src/lib.rs"]
+#[expect(unreachable_pub, reason = "to the fuzz targets it is a library")]
+mod checks;
+#[cfg(test)]
+mod invariants;
+
+#[cfg(test)]
 mod authorization;
 #[cfg(test)]
 mod challenges;
@@ -18,6 +25,8 @@ mod early;
 mod exchange;
 #[cfg(test)]
 mod forged;
+#[cfg(test)]
+mod forwarded;
 #[cfg(test)]
 mod framing;
 #[cfg(test)]
@@ -40,6 +49,8 @@ mod revocation;
 mod seen;
 #[cfg(test)]
 mod sites;
+#[cfg(test)]
+mod subset;
 #[cfg(test)]
 mod tickets;
 #[cfg(test)]

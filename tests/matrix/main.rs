@@ -20,6 +20,7 @@ mod verdict;
 mod words;
 
 #[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "some of it is for the other programs that stand on real parts")]
 mod support;
 
 use std::path::{Path, PathBuf};
@@ -32,6 +33,7 @@ use tokio::time::Instant;
 
 use cells::{CLIENTS, Combination, Recipe};
 use stage::Stage;
+use support::canaries;
 use support::clients::{Bench, Client};
 use support::keys::Keys;
 use support::process::missing;
@@ -124,7 +126,7 @@ async fn run(asked: &Asked, combinations: Vec<Combination>, dir: &Path) -> Resul
     println!("matrix: {} cells, files in {}", combinations.len() * asked.clients().len(), dir.display());
     let keys = Keys::make(&dir.join("keys"), &[])?;
     double::check(&keys).await.context("the double of the authority is not like GitLab")?;
-    proof::check()?;
+    canaries::check()?;
     let stage = Rc::new(Stage {
         dir: dir.to_owned(),
         tidegate: PathBuf::from(env!("CARGO_BIN_EXE_tidegate")),

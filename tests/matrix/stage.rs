@@ -11,8 +11,9 @@ use tokio::task::{JoinSet, spawn_local};
 use tokio::time::{Instant, timeout};
 
 use crate::cells::{Combination, Hop, Recipe};
-use crate::proof::{Canaries, Proof};
+use crate::proof::Proof;
 use crate::support::authority::{Authority, Life, Login, Received, Voice};
+use crate::support::canaries::Canaries;
 use crate::support::clients::{Bench, Client, Target};
 use crate::support::door::{Door, Orders, counter};
 use crate::support::keys::Keys;

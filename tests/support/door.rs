@@ -11,6 +11,7 @@ use hyper::Request;
 use hyper::header::HOST;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::authority::Voice;
@@ -68,15 +69,39 @@ impl Door {
         voice: &Voice,
         keys: &Keys,
     ) -> Result<Self> {
+        let command = command_in(namespace, program);
+        Self::open(command, dir, &configuration(orders, voice, keys), orders.admin).await
+    }
+
+    /// Starts it by `command`, to which the verb and the file are added, with a configuration of one's own.
+    pub(crate) async fn open(mut command: Command, dir: &Path, config: &str, admin: SocketAddr) -> Result<Self> {
         std::fs::create_dir_all(dir)?;
-        let config = dir.join("tidegate.toml");
-        std::fs::write(&config, configuration(orders, voice, keys))?;
-        let mut command = command_in(namespace, program);
-        command.arg("serve").arg("--config").arg(&config);
+        let file = dir.join("tidegate.toml");
+        std::fs::write(&file, config)?;
+        command.arg("serve").arg("--config").arg(&file);
         let mut daemon = Daemon::spawn("tidegate", &mut command, &dir.join("tidegate.log"))?;
-        let admin = orders.admin;
         daemon.wait_ready(Duration::from_secs(20), async |_| fetch(admin, "/readyz").await.is_ok()).await?;
         Ok(Self { daemon, admin })
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> Result<u32> {
+        self.daemon.pid()
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: &str) {
+        self.daemon.signal(signal);
+    }
+
+    /// Waits for it to end by itself, or by a signal that was sent: its exit code.
+    pub(crate) async fn ended(&mut self, deadline: Duration) -> Result<Option<i32>> {
+        self.daemon.ended(deadline).await
+    }
+
+    /// What its admin listener says to a GET that it answers 200.
+    pub(crate) async fn ask(&self, path: &str) -> Result<String> {
+        fetch(self.admin, path).await
     }
 
     /// Its metrics, as a scraper sees them.
@@ -124,7 +149,7 @@ async fn fetch(address: SocketAddr, path: &str) -> Result<String> {
 }
 
 /// Everything is logged at the finest level, since the log is searched for secrets afterwards.
-fn configuration(orders: &Orders, voice: &Voice, keys: &Keys) -> String {
+pub(crate) fn configuration(orders: &Orders, voice: &Voice, keys: &Keys) -> String {
     let path = |path: &PathBuf| path.display().to_string();
     let tls = if orders.tls {
         format!("tls = {{ certificate = \"{}\", key = \"{}\" }}\n", path(&keys.tls_certificate), path(&keys.tls_key))

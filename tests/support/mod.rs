@@ -2,6 +2,7 @@
 //! hop that spools, each in a process or namespace of its own and gone when the run is.
 
 pub(crate) mod authority;
+pub(crate) mod canaries;
 pub(crate) mod clients;
 pub(crate) mod door;
 pub(crate) mod image;

@@ -139,6 +139,24 @@ impl Daemon {
         self
     }
 
+    /// Its process id; the programs that lead to it (`setpriv`, `nsenter`, `env`) each become the next one.
+    pub(crate) fn pid(&self) -> Result<u32> {
+        self.pid.with_context(|| format!("{} has ended", self.name))
+    }
+
+    /// Sends it a signal and does not wait.
+    pub(crate) fn signal(&self, signal: &str) {
+        signal_group(self.pid, signal);
+    }
+
+    /// Waits for its end; the exit code, or none when a signal ended it.
+    pub(crate) async fn ended(&mut self, deadline: Duration) -> Result<Option<i32>> {
+        let status = timeout(deadline, self.child.wait()).await;
+        let status = status.with_context(|| format!("{} had not ended after {deadline:?}", self.name))??;
+        self.pid = None;
+        Ok(status.code())
+    }
+
     /// What it has said so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()

@@ -70,9 +70,19 @@ impl Registry {
         let mut command = command_in(namespace, flavor.program());
         // Distribution 3 would otherwise try, and log that it failed, to export traces to a collector on this machine.
         command.arg("serve").arg(&config).env("OTEL_TRACES_EXPORTER", "none");
-        let mut daemon = Daemon::spawn(flavor.program(), &mut command, &dir.join("registry.log"))?;
-        daemon.wait_ready(Duration::from_secs(20), async |log| log.contains("listening on")).await?;
+        let log = dir.join("registry.log");
+        // Started again in the same place, it goes on with the same log.
+        let before = said_ready(&std::fs::read_to_string(&log).unwrap_or_default());
+        let mut daemon = Daemon::spawn(flavor.program(), &mut command, &log)?;
+        daemon.wait_ready(Duration::from_secs(20), async |log| said_ready(log) > before).await?;
         Ok(Self { daemon })
+    }
+
+    /// Ends it without a word to anybody.
+    pub(crate) async fn kill(mut self) -> Result<()> {
+        self.daemon.signal("KILL");
+        self.daemon.ended(Duration::from_secs(5)).await?;
+        Ok(())
     }
 
     /// Everything it wrote: its own lines and the access log.
@@ -84,6 +94,10 @@ impl Registry {
     pub(crate) fn peers(&self) -> Result<Vec<Ipv4Addr>> {
         peers_of(&self.log())
     }
+}
+
+fn said_ready(log: &str) -> usize {
+    log.matches("listening on").count()
 }
 
 /// The distinct addresses in an access log in the combined format (`ADDRESS - - [date] "request" …`); lines of any other

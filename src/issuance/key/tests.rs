@@ -72,6 +72,50 @@ proptest! {
     }
 }
 
+/// The parts of a key of one of the purposes that are made of two texts.
+fn two(keyer: &Keyer, purpose: u8, first: &str, second: &str) -> Key {
+    match purpose {
+        0 => keyer.refused(first, second.as_bytes(), home()),
+        1 => keyer.credential(first, Some(second.as_bytes())),
+        2 => keyer.upload(first, second),
+        3 => keyer.grant(keyer.token(first.as_bytes()), second),
+        _ => keyer.exchange(keyer.token(first.as_bytes()), &[ResourceActions::repository(second, &[Action::Pull])]),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4096))]
+
+    #[test]
+    fn keys_of_two_texts_are_equal_exactly_when_purpose_and_both_texts_are(
+        one in (0..5_u8, "[ab]{0,3}", "[ab]{0,3}"),
+        other in (0..5_u8, "[ab]{0,3}", "[ab]{0,3}"),
+    ) {
+        let keyer = Keyer::new().unwrap();
+        let key = |(purpose, first, second): &(u8, String, String)| two(&keyer, *purpose, first, second);
+        prop_assert_eq!(key(&one) == key(&other), one == other);
+    }
+
+    #[test]
+    fn an_exchange_is_known_by_exactly_the_access_it_asked_for(one in accesses(), other in accesses()) {
+        let keyer = Keyer::new().unwrap();
+        let token = keyer.token(b"t");
+        let set = |access: &[ResourceActions]| access.iter().cloned().collect::<std::collections::BTreeSet<_>>();
+        prop_assert_eq!(keyer.exchange(token, &one) == keyer.exchange(token, &other), set(&one) == set(&other));
+    }
+}
+
+/// Entries whose parts run into each other where nothing sets them apart.
+fn accesses() -> impl Strategy<Value = Vec<ResourceActions>> {
+    let word = || "[ab:]{0,2}";
+    let entry =
+        (word(), word(), word(), proptest::collection::vec(word(), 0..3)).prop_map(|(kind, class, name, words)| {
+            let actions: Vec<Action> = words.iter().map(|word| Action::from(word.as_str())).collect();
+            ResourceActions { class, ..ResourceActions::new(&kind, &name, &actions) }
+        });
+    proptest::collection::vec(entry, 0..3)
+}
+
 #[test]
 fn every_kind_of_boundary_shift_makes_another_key() {
     let keyer = Keyer::new().unwrap();

@@ -96,6 +96,7 @@ fn what_is_no_token_request_is_refused() {
         "grant_type=password&service=%zz",
         "grant_type=password&password=%z",
         "grant_type=%ff",
+        "grant_type=password&username=a;b",
         "{\"grant_type\":\"password\"}",
     ] {
         assert!(TokenForm::parse(body.as_bytes()).is_err(), "{body}");
@@ -111,6 +112,12 @@ fn a_form_is_shown_without_its_password() {
 
 fn any_scope() -> impl Strategy<Value = String> {
     "repository:(h:1/)?[ab]{1,2}:(pull|push|\\*)(,(pull|push|delete)){0,2}"
+}
+
+#[test]
+fn an_encoded_name_is_the_name_it_spells() {
+    assert!(TokenForm::parse(b"grant_type=password&serv%69ce=s&service=t").is_err());
+    assert_eq!(TokenForm::parse(b"grant_type=password&serv%69ce=s").unwrap().query, "service=s");
 }
 
 proptest! {

@@ -24,5 +24,6 @@ pub(super) fn words(fault: Fault) -> &'static str {
         Fault::Trailer => "a field stands in the trailers that must not",
         Fault::Http2 => "the rules of HTTP/2 are broken",
         Fault::Upgrade => "bytes follow a request for another protocol",
+        Fault::Parser => "the request cannot be parsed",
     }
 }

@@ -52,6 +52,11 @@ async fn a_listed_peer_without_the_header_is_cut_off() {
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         b"PROXY TCP4 999.0.2.7 10.0.0.9 51234 443\r\n",
         b"PROXY TCP4 192.0.2.7 10.0.0.9 51234 443",
+        b"PROXYxTCP4 192.0.2.7 10.0.0.9 51234 443\r\n",
+        b"PROXY TCP4 192.0.2.7 10.0.0.9 +1234 443\r\n",
+        b"PROXY TCP4 192.0.2.7 10.0.0.9 51234 443 x\r\n",
+        b"PROXY TCP6 192.0.2.7 10.0.0.9 51234 443\r\n",
+        b"PROXY UNKNOWNx\r\n",
         b"",
     ] {
         assert!(check(bytes).await.is_err(), "{:?} was taken", String::from_utf8_lossy(bytes));

@@ -134,6 +134,14 @@ async fn no_408_stands_in_the_middle_of_an_answer_that_nobody_read() {
 }
 
 #[tokio::test]
+async fn what_is_no_http_is_400_and_counted() {
+    let running = start(settings(), fine);
+    let answer = exchange(running.connect().await, b"nonsense\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    running.says("tidegate_malformed_requests_total{fault=\"method\"} 1\n").await;
+}
+
+#[tokio::test]
 async fn an_http_2_client_that_only_talks_is_told_to_calm_down() {
     const PING: [u8; 17] = [0, 0, 8, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     let running = start(over_tls(), fine);

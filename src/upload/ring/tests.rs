@@ -101,3 +101,26 @@ fn what_is_no_ticket_opens_as_none() {
         assert_eq!(ring.open(sealed, &binding(&names)), None, "{sealed}");
     }
 }
+
+/// Seals so many tickets and looks for a salt that came twice: two tickets would share a key and its nonce.
+fn salts_differ(count: usize) {
+    let ring = TicketRing::new(vec![Secret::new(vec![3; 32])]).unwrap();
+    let names = names();
+    let mut seen = std::collections::HashSet::with_capacity(count);
+    for number in 0..count {
+        let sealed = URL_SAFE_NO_PAD.decode(ring.seal(ticket(), &binding(&names)).unwrap()).unwrap();
+        let salt: [u8; SALT] = sealed[1..=SALT].try_into().unwrap();
+        assert!(seen.insert(salt), "ticket {number} has the salt of an earlier one");
+    }
+}
+
+#[test]
+fn no_two_tickets_share_a_salt() {
+    salts_differ(100_000);
+}
+
+#[test]
+#[ignore = "takes minutes; `cargo test --release --lib salt -- --ignored`"]
+fn no_two_of_ten_million_tickets_share_a_salt() {
+    salts_differ(10_000_000);
+}

@@ -10,7 +10,7 @@ use crate::support::process::{command, run, run_ok};
 
 const LAYER_TYPE: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
-pub(super) async fn crane_push(image: &Image, target: &Target) -> Result<Attempt> {
+pub(crate) async fn crane_push(image: &Image, target: &Target) -> Result<Attempt> {
     let mut command = crane(target)?;
     command.arg("push").arg(&image.layout).arg(target.reference());
     let ran = run(&mut command, target.deadline).await?;
@@ -18,7 +18,7 @@ pub(super) async fn crane_push(image: &Image, target: &Target) -> Result<Attempt
     Ok(Attempt::of(&ran, digest))
 }
 
-pub(super) async fn crane_pull_back(image: &Image, target: &Target) -> Result<()> {
+pub(crate) async fn crane_pull_back(image: &Image, target: &Target) -> Result<()> {
     let back = target.dir.join("back");
     let mut command = crane(target)?;
     command.args(["pull", "--format", "oci"]).arg(target.reference()).arg(&back);

@@ -7,7 +7,7 @@
 mod containers;
 mod containerd;
 mod docker;
-mod gotools;
+pub(crate) mod gotools;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,134 @@
+//! Breaking the ground under connections: packets that vanish, resets, slow lines.
+//!
+//! Every rule stands in a namespace of this run, so nothing of it touches the machine, and it goes with the namespace.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+/// Where a rule stands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Place<'a> {
+    /// Where clients are, and this process.
+    Street,
+    /// A namespace by its name.
+    In(&'a str),
+}
+
+impl Place<'_> {
+    fn command(self, program: &str) -> Command {
+        match self {
+            Self::Street => Command::new(program),
+            Self::In(name) => {
+                let mut command = Command::new("nsenter");
+                command.arg(format!("--net=/run/netns/{name}")).arg(program);
+                command
+            }
+        }
+    }
+
+    fn run(self, program: &str, arguments: &str) -> Result<String> {
+        let output = self.command(program).args(arguments.split_whitespace()).output();
+        let output = output.with_context(|| program.to_owned())?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{program} {arguments}: {}", said.trim());
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}
+
+/// The street's own loopback.
+pub(crate) fn lo_up() -> Result<()> {
+    Place::Street.run("ip", "link set lo up").map(drop)
+}
+
+/// From now on nothing that has this local port in `place` arrives there or leaves it: the peer has gone without a word.
+pub(crate) fn vanish(place: Place<'_>, port: u16) -> Result<()> {
+    both(place, "-A", port, "DROP")
+}
+
+/// The end of [`vanish`].
+pub(crate) fn reappear(place: Place<'_>, port: u16) -> Result<()> {
+    both(place, "-D", port, "DROP")
+}
+
+fn both(place: Place<'_>, verb: &str, port: u16, what: &str) -> Result<()> {
+    place.run("iptables", &format!("-w {verb} INPUT -p tcp --dport {port} -j {what}"))?;
+    place.run("iptables", &format!("-w {verb} OUTPUT -p tcp --sport {port} -j {what}")).map(drop)
+}
+
+/// Every connection to this local port in `place` is reset, and every new one refused, as if nobody listened.
+pub(crate) fn refuse(place: Place<'_>, port: u16) -> Result<()> {
+    place.run("iptables", &format!("-w -A INPUT -p tcp --dport {port} -j REJECT --reject-with tcp-reset")).map(drop)
+}
+
+/// The end of [`refuse`].
+pub(crate) fn accept(place: Place<'_>, port: u16) -> Result<()> {
+    place.run("iptables", &format!("-w -D INPUT -p tcp --dport {port} -j REJECT --reject-with tcp-reset")).map(drop)
+}
+
+/// Resets the connections there are to this local port in `place`; how many.
+pub(crate) fn reset(place: Place<'_>, port: u16) -> Result<usize> {
+    let killed = place.run("ss", &format!("-K -Htn state established sport = :{port}"))?;
+    Ok(killed.lines().filter(|line| !line.trim().is_empty()).count())
+}
+
+/// Whether the connection between these two ports in `place` stands.
+pub(crate) fn stands(place: Place<'_>, own: u16, other: u16) -> Result<bool> {
+    let listed = place.run("ss", &format!("-Htn state established sport = :{own} dport = :{other}"))?;
+    Ok(!listed.trim().is_empty())
+}
+
+/// Everything that comes for this address in `place` is dropped.
+pub(crate) fn bury(place: Place<'_>, address: std::net::Ipv4Addr) -> Result<()> {
+    place.run("iptables", &format!("-w -A INPUT -d {address} -j DROP")).map(drop)
+}
+
+/// How many packets that was.
+pub(crate) fn buried(place: Place<'_>, address: std::net::Ipv4Addr) -> Result<u64> {
+    let listed = place.run("iptables", "-w -nvxL INPUT")?;
+    let line = listed.lines().find(|line| line.contains(&address.to_string())).context("no such rule")?;
+    Ok(line.split_whitespace().next().unwrap_or_default().parse()?)
+}
+
+/// The established connections of a process in `place` that it opened itself: to any port but those it listens on.
+pub(crate) fn outgoing(place: Place<'_>, pid: u32, own: [u16; 2]) -> Result<usize> {
+    let listed = place.run("ss", "-Htnp state established")?;
+    let process = format!("pid={pid},");
+    let local = |line: &str| line.split_whitespace().nth(2)?.rsplit_once(':')?.1.parse::<u16>().ok();
+    Ok(listed
+        .lines()
+        .filter(|line| line.contains(&process) && local(line).is_none_or(|port| !own.contains(&port)))
+        .count())
+}
+
+/// What leaves `place` by the device that leads to `address` is slowed to so many kilobits a second; ends with the value.
+#[derive(Debug)]
+pub(crate) struct Slow<'a> {
+    place: Place<'a>,
+    device: String,
+}
+
+impl<'a> Slow<'a> {
+    pub(crate) fn down(place: Place<'a>, address: std::net::Ipv4Addr, kilobits: u32) -> Result<Self> {
+        let route = place.run("ip", &format!("-o route get {address}"))?;
+        let device = route.split_whitespace().skip_while(|word| *word != "dev").nth(1).context("no device")?.to_owned();
+        place.run("tc", &format!("qdisc add dev {device} root tbf rate {kilobits}kbit burst 16kb latency 100ms"))?;
+        Ok(Self { place, device })
+    }
+}
+
+impl Drop for Slow<'_> {
+    fn drop(&mut self) {
+        let _gone = self.place.run("tc", &format!("qdisc del dev {} root", self.device));
+    }
+}
+
+/// One more address of the street.
+pub(crate) fn add_address(address: std::net::Ipv4Addr) -> Result<()> {
+    Place::Street.run("ip", &format!("addr add {address}/32 dev lo")).map(drop)
+}
+
+/// How `net` is reached from `place`.
+pub(crate) fn add_route(place: Place<'_>, net: &str, by: std::net::Ipv4Addr) -> Result<()> {
+    place.run("ip", &format!("route replace {net} via {by}")).map(drop)
+}
