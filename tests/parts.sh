@@ -42,6 +42,7 @@ nsenter util-linux
 gzip gzip
 tar tar
 openssl openssl
+python3 python3
 gcc gcc'
 
 install_packages() {

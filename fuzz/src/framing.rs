@@ -222,7 +222,7 @@ fn heard(bytes: &[u8]) -> Vec<u64> {
             break;
         }
     }
-    heard.lock().expect("one thread").clone()
+    std::mem::take(&mut *heard.lock().expect("one thread"))
 }
 
 /// A client that has sent all of this and waits.

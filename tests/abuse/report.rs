@@ -34,11 +34,13 @@ pub(crate) fn page(outcomes: &[Outcome], size: Size, program: &Path) -> String {
     let mut page = String::from(INTRODUCTION);
     let _ = write!(
         page,
-        "\nRun on {}: a {build} build, every wait set to {} s, {} connections an attack, {} in the storm.\n\n",
+        "\nRun on {}: a {build} build, every wait set to {} s, {} connections an attack, {} in the storm. The \
+         machine was doing other work as well: a load of {} when this was written.\n\n",
         today(),
         size.wait.as_secs(),
         size.connections,
-        size.storm
+        size.storm,
+        load(),
     );
     page.push_str("| attack | limits that counted | how it ended | over after | Tidegate's CPU | memory kept | p99 of the quiet client |\n");
     page.push_str("| --- | --- | --- | --- | --- | --- | --- |\n");
@@ -75,4 +77,10 @@ What each limit means, and its key: [operations.md](operations.md), sections 9 a
 fn today() -> String {
     let date = std::process::Command::new("date").arg("+%-d %B %Y").env("LC_ALL", "C").output();
     date.map(|date| String::from_utf8_lossy(&date.stdout).trim().to_owned()).unwrap_or_default()
+}
+
+/// How many were running or waiting to, on average of the last five minutes, the run's own included.
+fn load() -> String {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    load.split(' ').nth(1).unwrap_or("unknown").to_owned()
 }

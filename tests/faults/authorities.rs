@@ -244,7 +244,7 @@ pub(crate) async fn revoked(case: &mut Case) -> Result<()> {
     case.must(refused.status() == Some(401), "the upload went on, or ended otherwise than with 401");
     let put = scene.commit(&adas, &ada, MIB).await?;
     case.must(put.status() == Some(401), format!("it could still be committed: {}", put.words()));
-    case.must(scene.door.log().contains("the extension of an upload ends"), "nothing of it stands in the log");
+    case.must(scene.logged("the extension of an upload ends").await, "nothing of it stands in the log");
     let (heard, after) = patch(case, &scene, &bobs, &bob, MIB).await?;
     case.must(heard.status() == Some(202), format!("another user's upload was answered {}", heard.words()));
     let put = scene.commit(&after.context("no way on")?, &bob, MIB).await?;

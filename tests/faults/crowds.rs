@@ -233,7 +233,10 @@ pub(crate) async fn starved(case: &mut Case) -> Result<()> {
     let pushed = scene.push_zeros(case, &token, REPOSITORY, 32 * MIB).await?;
     case.must(pushed.status() == Some(201), format!("in 64 MiB: a push ended with {}", pushed.words()));
     let peak = group.value("memory.max_usage_in_bytes")? / 1024;
-    case.saw(format!("64 MiB of memory: {crowd} stalled pushes and one that runs, {:.0} MiB used", mib(peak)));
+    case.saw(format!(
+        "64 MiB of memory: {crowd} stalled pushes and one that runs, {:.0} MiB taken for them",
+        mib(peak)
+    ));
     case.must(scene.door.ask("/healthz").await.is_ok(), "in 64 MiB it was killed");
     drop(stalled);
     scene.rebase(case).await?;

@@ -93,7 +93,7 @@ pub(crate) async fn hangup(case: &mut Case) -> Result<()> {
     let upload = next(case, &heard.reply()?)?;
     let put = scene.commit(&upload, &token, 2 * MIB).await?;
     case.must(put.status() == Some(201), format!("the push ended with {}", put.words()));
-    case.must(scene.door.log().contains("SIGHUP"), "nothing in the log says that it does not reload");
+    case.must(scene.logged("SIGHUP").await, "nothing in the log says that it does not reload");
     case.saw("push 202 and 201; the log says that the configuration is read at start only");
     scene.push_and_pull(case, "after").await?;
     scene.close(case).await

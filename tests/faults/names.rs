@@ -110,7 +110,7 @@ pub(crate) async fn certificates(case: &mut Case) -> Result<()> {
         // A look whether the port is open again may be among them.
         let tries = state.borrow().connections - before;
         case.must(tries <= 2, format!("a certificate that is {what}: {tries} connections for one request"));
-        case.must(scene.door.log().contains(word), format!("the log does not say that the certificate is {what}"));
+        case.must(scene.logged(word).await, format!("the log does not say that the certificate is {what}"));
         case.saw(format!("{what}: {}, {tries} connection", reply.status));
     }
     case.must(state.borrow().plain == 0, "it tried without TLS");

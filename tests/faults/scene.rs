@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use tokio::time::{Instant, sleep};
 
 use crate::case::Case;
 use crate::line::{Heard, Line, Reply, head};
@@ -108,6 +109,29 @@ pub(crate) struct Scene {
     passwords: Vec<(String, String)>,
     /// What the door held when it had served a push and a pull.
     pub(crate) base: Option<Measure>,
+    /// After the registry that writes there.
+    small: Option<Mount>,
+}
+
+/// A small file system; gone when dropped.
+#[derive(Debug)]
+struct Mount(PathBuf);
+
+impl Mount {
+    fn make(at: &Path, mib: u16) -> Result<Self> {
+        let size = format!("size={mib}m");
+        let mut mount = std::process::Command::new("mount");
+        let mounted = mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(at).status()?;
+        ensure!(mounted.success(), "no small file system");
+        Ok(Self(at.to_owned()))
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        // Lazily, since the registry may be on its way out still.
+        let _gone = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+    }
 }
 
 /// An upload under way.
@@ -161,22 +185,20 @@ impl Scene {
             text = text.replace(&format!("origins = [\"http://{origin}\"]"), &lines);
         }
         text.push_str(&format!("\n[timeouts]\n{}\n{}", plan.timeouts, plan.more));
+        let mut small = None;
         let registry = match plan.behind {
             Behind::Real(flavor) => Some(start_registry(case, flavor, &dir, &orders, &voice).await?),
             Behind::Cramped(flavor, mib) => {
                 let storage = dir.join("registry/storage");
                 std::fs::create_dir_all(&storage)?;
-                let size = format!("size={mib}m");
-                let mut mount = std::process::Command::new("mount");
-                let mounted = mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&storage).status()?;
-                ensure!(mounted.success(), "no small file system");
+                small = Some(Mount::make(&storage, mib)?);
                 Some(start_registry(case, flavor, &dir, &orders, &voice).await?)
             }
             Behind::Peer(_) | Behind::Lines(_) => None,
         };
         let door = open(&ground.tidegate, &plan.wrap, ground.yard.gatehouse(), &dir.join("door"), &text, admin).await?;
         let mut scene =
-            Self { authority, registry, door, public, admin, origin, dir, voice, orders, passwords, base: None };
+            Self { authority, registry, door, public, admin, origin, dir, voice, orders, passwords, base: None, small };
         if scene.registry.is_some() && !plan.tls {
             scene.push_and_pull(case, "warm-up").await.context("the push before the fault")?;
         }
@@ -313,6 +335,18 @@ impl Scene {
         self.commit(&upload, token, length).await
     }
 
+    /// Whether this stands in the log, where lines arrive a moment after what they are about.
+    pub(crate) async fn logged(&self, words: &str) -> bool {
+        let end = Instant::now() + Duration::from_secs(5);
+        while !self.door.log().contains(words) {
+            if Instant::now() > end {
+                return false;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        true
+    }
+
     /// Waits until all is back, looks at what the registry holds, lets the door go, and searches what it wrote.
     pub(crate) async fn close(self, case: &mut Case) -> Result<()> {
         if let Some(base) = self.base {
@@ -324,16 +358,16 @@ impl Scene {
             case.back(back.words());
         }
         let metrics = self.door.metrics().await?;
-        let log = self.door.log();
         self.door.signal("TERM");
-        let Self { mut door, authority, registry, dir, .. } = self;
+        let Self { mut door, authority, registry, dir, small, .. } = self;
         // It waits five seconds after an upload's last request, in case there is another.
         let code = door.ended(Duration::from_secs(20)).await?;
         case.must(matches!(code, Some(0)), format!("told to leave with nothing to do, it ended with {code:?}"));
-        search(case, &authority, &log, &metrics)?;
+        search(case, &authority, &door.log(), &metrics)?;
         if let Some(registry) = registry {
             look_at(case, &registry, &dir)?;
         }
+        drop(small);
         Ok(())
     }
 

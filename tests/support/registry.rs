@@ -9,6 +9,9 @@ use anyhow::{Context, Result};
 
 use super::process::{Daemon, command_in};
 
+/// How often a port that is taken is tried again.
+const PORT_TRIES: u32 = 20;
+
 /// Which registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Flavor {
@@ -67,15 +70,23 @@ impl Registry {
         std::fs::create_dir_all(dir)?;
         let config = dir.join("registry.yml");
         std::fs::write(&config, configuration(flavor, dir, listen, trust))?;
-        let mut command = command_in(namespace, flavor.program());
-        // Distribution 3 would otherwise try, and log that it failed, to export traces to a collector on this machine.
-        command.arg("serve").arg(&config).env("OTEL_TRACES_EXPORTER", "none");
         let log = dir.join("registry.log");
         // Started again in the same place, it goes on with the same log.
         let before = said_ready(&std::fs::read_to_string(&log).unwrap_or_default());
-        let mut daemon = Daemon::spawn(flavor.program(), &mut command, &log)?;
-        daemon.wait_ready(Duration::from_secs(20), async |log| said_ready(log) > before).await?;
-        Ok(Self { daemon })
+        let mut tries = PORT_TRIES;
+        loop {
+            let mut command = command_in(namespace, flavor.program());
+            // Distribution 3 would otherwise try, and log that it failed, to export traces to a collector here.
+            command.arg("serve").arg(&config).env("OTEL_TRACES_EXPORTER", "none");
+            let mut daemon = Daemon::spawn(flavor.program(), &mut command, &log)?;
+            match daemon.wait_ready(Duration::from_secs(20), async |log| said_ready(log) > before).await {
+                Ok(()) => return Ok(Self { daemon }),
+                // A port that was free may since be the source of somebody's connection, which passes.
+                Err(error) if tries > 0 && error.to_string().contains("address already in use") => tries -= 1,
+                Err(error) => return Err(error),
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
     }
 
     /// Ends it without a word to anybody.

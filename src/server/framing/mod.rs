@@ -8,7 +8,7 @@
 //! └──────────────────────────────────────────────────────────────────────────┘   101: aside │ else: next
 //! ```
 //!
-//! [`Framing`] is pure: bytes in, what they mean out. [`gate`] puts it around a connection. The parser above it stays
+//! [`Framing`] is pure: bytes in, what they mean out. `gate` puts it around a connection. The parser above it stays
 //! the only one that makes requests; the gate must never change, add or keep a byte, never be more lenient than the
 //! parser, and never look at a byte again after it refused one.
 
