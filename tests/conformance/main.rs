@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use tokio::task::LocalSet;
 use tokio::time::Instant;
 
@@ -35,51 +35,19 @@ use course::{Course, Ground};
 use support::keys::Keys;
 use support::process::missing;
 use support::registry::Flavor;
-use support::run::{Files, become_root};
+use support::run::{Files, Flags, become_root};
 use support::yard::Yard;
 
-/// What was asked for on the command line.
-#[derive(Debug, Default)]
-struct Asked {
-    full: bool,
-    list: bool,
-    keep: bool,
-    write: Option<PathBuf>,
-    at_once: Option<usize>,
-    filters: Vec<String>,
-}
-
-impl Asked {
-    /// Understands the few flags of its own, and of cargo's test harness those that other tools pass to every test program.
-    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
-        let mut asked = Self::default();
-        while let Some(argument) = arguments.next() {
-            match argument.as_str() {
-                "--full" => asked.full = true,
-                "--keep" => asked.keep = true,
-                "--list" => asked.list = true,
-                "--write" => asked.write = Some(arguments.next().context("--write FILE")?.into()),
-                "--at-once" => asked.at_once = Some(arguments.next().context("--at-once N")?.parse()?),
-                "--nocapture" | "--quiet" | "-q" | "--exact" | "--include-ignored" => {}
-                flag if flag.starts_with("--test-threads") || flag.starts_with("--format") => {}
-                flag if flag.starts_with('-') => bail!("{flag} is not known here"),
-                name => asked.filters.push(name.to_owned()),
-            }
-        }
-        Ok(asked)
-    }
-
-    /// The courses to run. One through Tidegate says nothing without those it is held against, so these come along.
-    fn courses(&self) -> Vec<Course> {
-        let all = Course::all();
-        let named = |course: &Course| match (self.filters.is_empty(), self.full) {
-            (true, full) => full || course.covers(),
-            (false, _) => self.filters.iter().any(|filter| course.name().contains(filter)),
-        };
-        let wanted: Vec<Course> = all.iter().copied().filter(|course| named(course)).collect();
-        let measured = |course: &Course| wanted.iter().any(|one| course.is_reference_of(*one));
-        all.into_iter().filter(|course| wanted.contains(course) || measured(course)).collect()
-    }
+/// The courses to run. One through Tidegate says nothing without those it is held against, so these come along.
+fn courses(flags: &Flags) -> Vec<Course> {
+    let all = Course::all();
+    let named = |course: &Course| match (flags.filters.is_empty(), flags.full) {
+        (true, full) => full || course.covers(),
+        (false, _) => flags.filters.iter().any(|filter| course.name().contains(filter)),
+    };
+    let wanted: Vec<Course> = all.iter().copied().filter(|course| named(course)).collect();
+    let measured = |course: &Course| wanted.iter().any(|one| course.is_reference_of(*one));
+    all.into_iter().filter(|course| wanted.contains(course) || measured(course)).collect()
 }
 
 fn main() -> ExitCode {
@@ -90,13 +58,13 @@ fn main() -> ExitCode {
 }
 
 fn start() -> Result<ExitCode> {
-    let asked = Asked::parse(std::env::args().skip(1))?;
-    let courses = asked.courses();
-    if asked.list {
+    let flags = Flags::parse(std::env::args().skip(1), |_, _| Ok(false))?;
+    let courses = courses(&flags);
+    if flags.list {
         println!("conformance: test");
         return Ok(ExitCode::SUCCESS);
     }
-    let frames = asked.filters.is_empty() || asked.filters.iter().any(|filter| frames::PROGRAM.contains(filter));
+    let frames = flags.filters.is_empty() || flags.filters.iter().any(|filter| frames::PROGRAM.contains(filter));
     if courses.is_empty() && !frames {
         println!("conformance: no course has that name");
         return Ok(ExitCode::SUCCESS);
@@ -108,12 +76,12 @@ fn start() -> Result<ExitCode> {
     // One thread, to its end: children are tied to the thread that started them.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // Before the tasks, so that it goes after them: a run that fails leaves tasks, and those have daemons that use it.
-    let dir = Files::make(asked.keep)?;
+    let dir = Files::make(flags.keep)?;
     let tasks = LocalSet::new();
-    tasks.block_on(&runtime, run(&asked, &courses, frames, dir.path()))
+    tasks.block_on(&runtime, run(&flags, &courses, frames, dir.path()))
 }
 
-async fn run(asked: &Asked, courses: &[Course], frames: bool, dir: &Path) -> Result<ExitCode> {
+async fn run(flags: &Flags, courses: &[Course], frames: bool, dir: &Path) -> Result<ExitCode> {
     let begun = Instant::now();
     println!("conformance: {} courses, files in {}", courses.len(), dir.display());
     compare::check().context("the comparison does not see what it is for")?;
@@ -126,13 +94,13 @@ async fn run(asked: &Asked, courses: &[Course], frames: bool, dir: &Path) -> Res
         yard,
     });
     let told = |outcome: &course::Outcome| println!("{}", page::line(outcome));
-    let outcomes = course::run_all(&ground, courses, asked.at_once.unwrap_or(4), told).await?;
+    let outcomes = course::run_all(&ground, courses, flags.at_once.unwrap_or(4), told).await?;
     let frames = if frames { Some(frames::judge(&ground).await.context(frames::PROGRAM)?) } else { None };
     if let Some(frames) = &frames {
         println!("{:22} {frames}", frames::PROGRAM);
     }
     let judged = compare::judge(&outcomes);
-    if let Some(path) = &asked.write {
+    if let Some(path) = &flags.write {
         let text = page::page(&outcomes, &judged, frames.as_ref(), &page::versions().await?);
         std::fs::write(path, text).with_context(|| path.display().to_string())?;
     }

@@ -49,7 +49,7 @@ use case::{Case, Ground, Row};
 use support::image::Image;
 use support::keys::Keys;
 use support::process::{missing, search_path};
-use support::run::{Files, become_root};
+use support::run::{Files, Flags, become_root};
 use support::yard::Yard;
 use table::{FAULTS, Fault};
 
@@ -74,45 +74,14 @@ const PROGRAMS: [&str; 15] = [
     "registry",
 ];
 
-/// What was asked for on the command line.
-#[derive(Debug, Default)]
-struct Asked {
-    full: bool,
-    list: bool,
-    keep: bool,
-    write: Option<PathBuf>,
-    at_once: Option<usize>,
-    filters: Vec<String>,
-}
-
-impl Asked {
-    /// Understands the few flags of its own, and of cargo's test harness those that other tools pass to every test program.
-    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
-        let mut asked = Self::default();
-        while let Some(argument) = arguments.next() {
-            match argument.as_str() {
-                "--full" => asked.full = true,
-                "--keep" => asked.keep = true,
-                "--list" => asked.list = true,
-                "--write" => asked.write = Some(arguments.next().context("--write FILE")?.into()),
-                "--at-once" => asked.at_once = Some(arguments.next().context("--at-once N")?.parse()?),
-                "--nocapture" | "--quiet" | "-q" | "--exact" | "--include-ignored" => {}
-                flag if flag.starts_with("--test-threads") || flag.starts_with("--format") => {}
-                flag if flag.starts_with('-') => bail!("{flag} is not known here"),
-                name => asked.filters.push(name.to_owned()),
-            }
-        }
-        Ok(asked)
-    }
-
-    fn faults(&self) -> Vec<&'static Fault> {
-        let named = |fault: &Fault, filter: &String| *filter == fault.number.to_string() || fault.name.contains(filter);
-        let wanted = |fault: &&Fault| {
-            let listed = self.filters.iter().any(|filter| named(fault, filter));
-            listed || (self.filters.is_empty() && (self.full || fault.quick))
-        };
-        FAULTS.iter().filter(wanted).collect()
-    }
+/// The faults to inject.
+fn faults(flags: &Flags) -> Vec<&'static Fault> {
+    let named = |fault: &Fault, filter: &String| *filter == fault.number.to_string() || fault.name.contains(filter);
+    let wanted = |fault: &&Fault| {
+        let listed = flags.filters.iter().any(|filter| named(fault, filter));
+        listed || (flags.filters.is_empty() && (flags.full || fault.quick))
+    };
+    FAULTS.iter().filter(wanted).collect()
 }
 
 fn main() -> ExitCode {
@@ -123,9 +92,9 @@ fn main() -> ExitCode {
 }
 
 fn start() -> Result<ExitCode> {
-    let asked = Asked::parse(std::env::args().skip(1))?;
-    let faults = asked.faults();
-    if asked.list {
+    let flags = Flags::parse(std::env::args().skip(1), |_, _| Ok(false))?;
+    let faults = faults(&flags);
+    if flags.list {
         for fault in faults {
             println!("{:2} {}: test", fault.number, fault.name);
         }
@@ -148,20 +117,20 @@ fn start() -> Result<ExitCode> {
     }
     // One thread, to its end: children are tied to the thread that started them.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let files = Files::make(asked.keep)?;
+    let files = Files::make(flags.keep)?;
     let tasks = LocalSet::new();
     tasks.block_on(&runtime, async {
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         // Whichever it is, what was set up is taken down by going out of scope.
         tokio::select! {
-            done = run(&asked, faults, files.path()) => done,
+            done = run(&flags, faults, files.path()) => done,
             _ = interrupt.recv() => bail!("interrupted"),
             _ = terminate.recv() => bail!("told to end"),
         }
     })
 }
 
-async fn run(asked: &Asked, faults: Vec<&'static Fault>, dir: &Path) -> Result<ExitCode> {
+async fn run(flags: &Flags, faults: Vec<&'static Fault>, dir: &Path) -> Result<ExitCode> {
     let begun = Instant::now();
     println!("faults: {} of them, files in {}", faults.len(), dir.display());
     support::canaries::check()?;
@@ -174,13 +143,13 @@ async fn run(asked: &Asked, faults: Vec<&'static Fault>, dir: &Path) -> Result<E
         image: Image::make(&dir.join("image"), 1).await?,
         yard,
         keys,
-        full: asked.full,
+        full: flags.full,
     });
     let (alone, together): (Vec<_>, Vec<_>) = faults.into_iter().partition(|fault| fault.alone);
-    let mut rows = run_all(&ground, &together, asked.at_once.unwrap_or(6)).await?;
+    let mut rows = run_all(&ground, &together, flags.at_once.unwrap_or(6)).await?;
     rows.extend(run_all(&ground, &alone, 1).await?);
     rows.sort_by_key(|row| (row.fault.number, row.fault.name));
-    if let Some(path) = &asked.write {
+    if let Some(path) = &flags.write {
         let page = report::page(&rows, &report::versions().await?);
         std::fs::write(path, page).with_context(|| path.display().to_string())?;
     }

@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use tokio::task::LocalSet;
 use tokio::time::Instant;
 
@@ -38,42 +38,29 @@ use support::clients::{Bench, Client};
 use support::keys::Keys;
 use support::process::missing;
 use support::registry::Flavor;
-use support::run::{Files, become_root};
+use support::run::{Files, Flags, become_root};
 use support::yard::Yard;
 
 /// What was asked for on the command line.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Asked {
-    full: bool,
-    list: bool,
-    keep: bool,
+    flags: Flags,
     without: bool,
-    write: Option<PathBuf>,
-    at_once: Option<usize>,
     clients: Vec<String>,
-    filters: Vec<String>,
 }
 
 impl Asked {
-    /// Understands the few flags of its own, and of cargo's test harness those that other tools pass to every test program.
-    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
-        let mut asked = Self::default();
-        while let Some(argument) = arguments.next() {
-            match argument.as_str() {
-                "--full" => asked.full = true,
-                "--keep" => asked.keep = true,
-                "--without" => asked.without = true,
-                "--list" => asked.list = true,
-                "--write" => asked.write = Some(arguments.next().context("--write FILE")?.into()),
-                "--at-once" => asked.at_once = Some(arguments.next().context("--at-once N")?.parse()?),
-                "--client" => asked.clients.push(arguments.next().context("--client NAME")?),
-                "--nocapture" | "--quiet" | "-q" | "--exact" | "--include-ignored" => {}
-                flag if flag.starts_with("--test-threads") || flag.starts_with("--format") => {}
-                flag if flag.starts_with('-') => bail!("{flag} is not known here"),
-                name => asked.filters.push(name.to_owned()),
+    fn parse(arguments: impl Iterator<Item = String>) -> Result<Self> {
+        let (mut without, mut clients) = (false, Vec::new());
+        let flags = Flags::parse(arguments, |flag, rest| {
+            match flag {
+                "--without" => without = true,
+                "--client" => clients.push(rest.next().context("--client NAME")?),
+                _ => return Ok(false),
             }
-        }
-        Ok(asked)
+            Ok(true)
+        })?;
+        Ok(Self { flags, without, clients })
     }
 
     fn clients(&self) -> Vec<Client> {
@@ -82,8 +69,13 @@ impl Asked {
     }
 
     fn combinations(&self) -> Vec<Combination> {
-        let all = if self.full || !self.filters.is_empty() { Combination::all() } else { Combination::covering() };
-        let named = |name: &str| self.filters.is_empty() || self.filters.iter().any(|filter| name.contains(filter));
+        let all = if self.flags.full || !self.flags.filters.is_empty() {
+            Combination::all()
+        } else {
+            Combination::covering()
+        };
+        let named =
+            |name: &str| self.flags.filters.is_empty() || self.flags.filters.iter().any(|filter| name.contains(filter));
         all.into_iter().filter(|one| named(&one.name()) && (!self.without || one.renew.is_none())).collect()
     }
 }
@@ -98,7 +90,7 @@ fn main() -> ExitCode {
 fn start() -> Result<ExitCode> {
     let asked = Asked::parse(std::env::args().skip(1))?;
     let combinations = asked.combinations();
-    if asked.list {
+    if asked.flags.list {
         println!("matrix: test");
         return Ok(ExitCode::SUCCESS);
     }
@@ -115,14 +107,14 @@ fn start() -> Result<ExitCode> {
     // One thread, to its end: children are tied to the thread that started them.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // Before the tasks, so that it goes after them: a run that fails leaves tasks, and those have daemons that use it.
-    let dir = Files::make(asked.keep)?;
+    let dir = Files::make(asked.flags.keep)?;
     let tasks = LocalSet::new();
     tasks.block_on(&runtime, run(&asked, combinations, dir.path()))
 }
 
 async fn run(asked: &Asked, combinations: Vec<Combination>, dir: &Path) -> Result<ExitCode> {
     let begun = Instant::now();
-    let recipe = if asked.full { Recipe::SLOW } else { Recipe::QUICK };
+    let recipe = if asked.flags.full { Recipe::SLOW } else { Recipe::QUICK };
     println!("matrix: {} cells, files in {}", combinations.len() * asked.clients().len(), dir.display());
     let keys = Keys::make(&dir.join("keys"), &[])?;
     double::check(&keys).await.context("the double of the authority is not like GitLab")?;
@@ -137,16 +129,16 @@ async fn run(asked: &Asked, combinations: Vec<Combination>, dir: &Path) -> Resul
         clients: asked.clients(),
     });
     println!("matrix: parts ready after {:.0} s", begun.elapsed().as_secs_f64());
-    let at_once = asked.at_once.unwrap_or(if asked.full { 6 } else { 8 });
+    let at_once = asked.flags.at_once.unwrap_or(if asked.flags.full { 6 } else { 8 });
     let told = |outcome: &stage::Outcome| println!("{}", report::lines(outcome));
     let outcomes = stage::run_all(&stage, &combinations, at_once, told).await?;
-    let versions = match &asked.write {
+    let versions = match &asked.flags.write {
         Some(_) => report::versions().await?,
         None => Vec::new(),
     };
     let stage = Rc::into_inner(stage).context("every combination has ended")?;
     stage.bench.tear_down().await?;
-    if let Some(path) = &asked.write {
+    if let Some(path) = &asked.flags.write {
         std::fs::write(path, report::page(&outcomes, recipe, &versions)).with_context(|| path.display().to_string())?;
     }
     let wrong = verdict::judge(&outcomes);

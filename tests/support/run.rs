@@ -8,6 +8,50 @@ use anyhow::{Context, Result, bail};
 
 use super::process::search_path;
 
+/// What a run was asked for on the command line.
+#[derive(Debug, Default)]
+pub(crate) struct Flags {
+    /// Everything, not only what `cargo test` covers.
+    pub(crate) full: bool,
+    pub(crate) list: bool,
+    /// Leave the files.
+    pub(crate) keep: bool,
+    /// Where the page goes.
+    pub(crate) write: Option<PathBuf>,
+    pub(crate) at_once: Option<usize>,
+    /// Parts of the names of what to run.
+    pub(crate) filters: Vec<String>,
+}
+
+impl Flags {
+    /// Understands these, those that `own` takes (it is given the flag and what follows it), and of cargo's test harness
+    /// those that other tools pass to every test program.
+    pub(crate) fn parse(
+        mut arguments: impl Iterator<Item = String>,
+        mut own: impl FnMut(&str, &mut dyn Iterator<Item = String>) -> Result<bool>,
+    ) -> Result<Self> {
+        let mut flags = Self::default();
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--full" => flags.full = true,
+                "--keep" => flags.keep = true,
+                "--list" => flags.list = true,
+                "--write" => flags.write = Some(arguments.next().context("--write FILE")?.into()),
+                "--at-once" => flags.at_once = Some(arguments.next().context("--at-once N")?.parse()?),
+                "--nocapture" | "--quiet" | "-q" | "--exact" | "--include-ignored" => {}
+                flag if flag.starts_with("--test-threads") || flag.starts_with("--format") => {}
+                flag if flag.starts_with('-') => {
+                    if !own(flag, &mut arguments)? {
+                        bail!("{flag} is not known here");
+                    }
+                }
+                name => flags.filters.push(name.to_owned()),
+            }
+        }
+        Ok(flags)
+    }
+}
+
 /// The run's files: gone with it, or left for whoever wants to look.
 pub(crate) enum Files {
     Gone(tempfile::TempDir),
