@@ -108,7 +108,7 @@ impl Client {
         if kept.body.is_end_stream() {
             kept.give_back();
             // An answer without a body may still be one that switches protocols, which its body carries.
-            return Body::from(kept.into_body());
+            return Body::from(kept.body);
         }
         Body::wrap(kept)
     }
@@ -192,10 +192,6 @@ impl Kept {
         if let (Some(connection), Some(pool)) = (self.connection.take(), self.pool.upgrade()) {
             pool.keep(connection);
         }
-    }
-
-    fn into_body(self) -> Incoming {
-        self.body
     }
 }
 

@@ -48,6 +48,31 @@ impl Connector {
             .wrap_connector(tcp);
         Ok(Self { inner, deadline: settings.connect, idle: settings.idle })
     }
+
+    /// Connects to the origin that `uri` names.
+    ///
+    /// # Errors
+    /// [`Error::Connect`] or [`Error::ConnectTimeout`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives the connection up.
+    pub async fn connect(&self, uri: Uri) -> Result<Stream, Error> {
+        // It is always ready.
+        let connecting = self.inner.clone().call(uri);
+        match tokio::time::timeout(self.deadline, connecting).await {
+            Ok(Ok(stream)) => {
+                let socket = match &stream {
+                    MaybeHttpsStream::Http(tcp) => tcp.inner(),
+                    MaybeHttpsStream::Https(tls) => tls.inner().get_ref().0.inner().inner(),
+                };
+                // Where it cannot be set, the kernel only holds more.
+                let _ = SockRef::from(socket).set_tcp_notsent_lowat(UNSENT);
+                Ok(WriteIdle::new(stream, self.idle))
+            }
+            Ok(Err(error)) => Err(Error::Connect(error)),
+            Err(_) => Err(Error::ConnectTimeout(self.deadline)),
+        }
+    }
 }
 
 fn tls(settings: &Settings) -> Result<ClientConfig, Error> {
@@ -73,32 +98,5 @@ fn tls(settings: &Settings) -> Result<ClientConfig, Error> {
     match &settings.client {
         Some((chain, key)) => config.with_client_auth_cert(chain.clone(), key.clone_key()).map_err(Error::Tls),
         None => Ok(config.with_no_client_auth()),
-    }
-}
-
-impl Connector {
-    /// Connects to the origin that `uri` names.
-    ///
-    /// # Errors
-    /// [`Error::Connect`] or [`Error::ConnectTimeout`].
-    ///
-    /// # Cancel safety
-    /// Dropping the future gives the connection up.
-    pub async fn connect(&self, uri: Uri) -> Result<Stream, Error> {
-        // It is always ready.
-        let connecting = self.inner.clone().call(uri);
-        match tokio::time::timeout(self.deadline, connecting).await {
-            Ok(Ok(stream)) => {
-                let socket = match &stream {
-                    MaybeHttpsStream::Http(tcp) => tcp.inner(),
-                    MaybeHttpsStream::Https(tls) => tls.inner().get_ref().0.inner().inner(),
-                };
-                // Where it cannot be set, the kernel only holds more.
-                let _ = SockRef::from(socket).set_tcp_notsent_lowat(UNSENT);
-                Ok(WriteIdle::new(stream, self.idle))
-            }
-            Ok(Err(error)) => Err(Error::Connect(error)),
-            Err(_) => Err(Error::ConnectTimeout(self.deadline)),
-        }
     }
 }
