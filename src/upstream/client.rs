@@ -89,7 +89,8 @@ impl Client {
             let is_new = kept.is_none();
             let mut connection = match kept {
                 Some(connection) => connection,
-                None => self.0.connect(origin).await?,
+                // Boxed, as it is rare and large: every request would carry the room for it.
+                None => Box::pin(self.0.connect(origin)).await?,
             };
             match connection.sender.try_send_request(request).await {
                 Ok(response) => return Ok(response.map(|body| self.relay(body, connection))),
