@@ -37,7 +37,7 @@ impl Proxy {
     #[must_use]
     pub fn new(connector: Connector, settings: &Settings) -> Option<Self> {
         let origin = settings.origins.first().cloned()?;
-        let client = Client::with(connector, settings.keep_alive);
+        let client = Client::with(connector, settings);
         Some(Self { client, origin, response: settings.response, idle: settings.idle })
     }
 

@@ -59,7 +59,7 @@ const H2_LOCAL_RESETS: usize = 128;
 const H2_FIELD_OVERHEAD: usize = 32;
 /// How often a client's end of an HTTP/2 connection is asked for a sign of life, and how long it has for one.
 const H2_PING: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(20));
-/// Beside a head of the largest size, what hyper may hold of a connection; also its bound on unsent bytes.
+/// Beside a head of the largest size, or a read, what hyper may hold of a connection; also its bound on unsent bytes.
 const H1_BUFFER_SLACK: usize = 8 * 1024;
 /// hyper's own number of header fields, which it parses without allocating.
 const H1_HEADERS: usize = 100;
@@ -93,7 +93,7 @@ impl Protocols {
             // writing side down (RFC 9293 §3.6) looks the same; no client of a registry does that.
             .half_close(false)
             .max_header_size(settings.header_bytes)
-            .max_buf_size(settings.header_bytes.saturating_add(H1_BUFFER_SLACK).max(2 * H1_BUFFER_SLACK))
+            .max_buf_size(settings.header_bytes.max(settings.buffer_bytes).saturating_add(H1_BUFFER_SLACK))
             .pipeline_flush(false);
         if settings.headers != H1_HEADERS {
             h1.max_headers(settings.headers);
@@ -154,7 +154,11 @@ impl Protocols {
         slot.count_for(address.ip()).map_err(|TooMany| io::Error::new(io::ErrorKind::QuotaExceeded, TooMany))?;
         let mut peer = Peer { address, local, secure: false, server_name: None };
         let Some(acceptor) = &self.tls else {
-            return Ok(Established { transport: Transport::Plain(Box::new(Bounded::new(stream))), peer, slot });
+            return Ok(Established {
+                transport: Transport::Plain(Box::new(Bounded::new(stream, self.settings.buffer_bytes))),
+                peer,
+                slot,
+            });
         };
         let stream = acceptor.accept(stream).await?;
         peer.secure = true;
@@ -163,7 +167,7 @@ impl Protocols {
         let transport = if h2 {
             Transport::H2(Box::new(Frames::new(stream, Arc::clone(&self.metrics))))
         } else {
-            Transport::H1(Box::new(Bounded::new(stream)))
+            Transport::H1(Box::new(Bounded::new(stream, self.settings.buffer_bytes)))
         };
         Ok(Established { transport, peer, slot })
     }
