@@ -136,7 +136,7 @@ fn repositories(path: &str) -> BTreeSet<String> {
 
 /// The token scope grammar's word for each method, as the registries have it.
 fn own_access(method: &Method, route: &Route) {
-    let needed: Vec<ResourceActions> = match (&route.needed, route.kind) {
+    let needed: Vec<ResourceActions> = match (&*route.needed, route.kind) {
         (Needed::Resources(needed), _) => needed.clone(),
         (Needed::WholeToken, kind) => return assert_eq!(kind, RouteKind::Gitlab),
         (Needed::AnyToken, _) => Vec::new(),
@@ -172,7 +172,7 @@ fn mounts(route: &Route, query: Option<&str>) {
             if unescaped(name.as_bytes(), true) != b"from" || value.is_empty() {
                 continue;
             }
-            let Needed::Resources(needed) = &route.needed else { panic!("{query:?} mounts and needs nothing") };
+            let Needed::Resources(needed) = &*route.needed else { panic!("{query:?} mounts and needs nothing") };
             let pull = ResourceActions::repository(&value, &[Action::Pull]);
             assert!(needed.iter().any(|entry| entry.covers(&pull)), "{query:?} mounts from {value:?} unasked");
         }

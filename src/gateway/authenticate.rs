@@ -1,11 +1,12 @@
 //! Phase 2: what the Authorization header proves.
 
-use http::{HeaderMap, header};
+use std::fmt;
+
+use http::{HeaderMap, HeaderValue, header};
 use moka::sync::Cache;
 
 use crate::base::clock::Timestamp;
 use crate::base::fingerprint::{Fingerprint, FingerprintHasher};
-use crate::base::secret::Secret;
 use crate::oci::credentials::Credentials;
 use crate::policy::decide::Evidence;
 use crate::telemetry::outcome::Record;
@@ -36,9 +37,41 @@ pub struct Presented {
     /// For the decision.
     pub evidence: Evidence,
     /// The token itself; empty when none was sent.
-    pub token: Secret,
+    pub token: Token,
     /// What it is known by in this process's caches.
     pub digest: Fingerprint,
+}
+
+/// A client's token, in the Authorization field it came in: it is looked at where the connection put it.
+#[derive(Clone, Default)]
+pub struct Token(Option<HeaderValue>);
+
+impl Token {
+    /// The one in this field, if it is a Bearer.
+    fn of(field: &HeaderValue) -> Option<Self> {
+        Credentials::bearer_in(field)?;
+        let mut field = field.clone();
+        field.set_sensitive(true);
+        Some(Self(Some(field)))
+    }
+
+    /// Its bytes: for verifying, hashing and asking with.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        self.0.as_ref().and_then(Credentials::bearer_in).unwrap_or_default()
+    }
+
+    /// The field, to be passed on as it came.
+    #[must_use]
+    pub fn field(&self) -> Option<&HeaderValue> {
+        self.0.as_ref()
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token")
+    }
 }
 
 impl Authenticator {
@@ -65,12 +98,11 @@ impl Authenticator {
     pub fn evidence(&self, headers: &HeaderMap, now: Timestamp) -> Presented {
         let mut values = headers.get_all(header::AUTHORIZATION).iter();
         let (value, more) = (values.next(), values.next());
-        let token = match value.map(Credentials::parse) {
+        if more.is_some() {
             // Two readers could believe different ones.
-            _ if more.is_some() => return Presented::refused(TokenError::Malformed),
-            Some(Credentials::Bearer(token)) => token,
-            Some(Credentials::Basic { .. } | Credentials::Other) | None => return Presented::missing(),
-        };
+            return Presented::refused(TokenError::Malformed);
+        }
+        let Some(token) = value.and_then(Token::of) else { return Presented::missing() };
         let digest = Fingerprint::of(token.expose());
         let evidence = match self.signed(token.expose(), digest).and_then(|signed| signed.at(now)) {
             Ok(Standing::Living(token)) => Evidence::Living(token),
@@ -94,11 +126,11 @@ impl Authenticator {
 
 impl Presented {
     fn missing() -> Self {
-        Self { evidence: Evidence::Missing, token: Secret::new(Vec::new()), digest: Fingerprint::default() }
+        Self { evidence: Evidence::Missing, token: Token::default(), digest: Fingerprint::default() }
     }
 
     fn refused(error: TokenError) -> Self {
-        Self { evidence: Evidence::Refused(error), token: Secret::new(Vec::new()), digest: Fingerprint::default() }
+        Self { evidence: Evidence::Refused(error), token: Token::default(), digest: Fingerprint::default() }
     }
 
     fn claims(&self) -> Option<&Claims> {

@@ -19,7 +19,6 @@ use http::{Method, Request, Response};
 
 use crate::base::body::Body;
 use crate::base::lease::Lease;
-use crate::base::secret::Secret;
 use crate::issuance::renewal::Standing;
 use crate::oci::route::{Route, RouteKind};
 use crate::policy::Renew;
@@ -39,6 +38,7 @@ pub mod respond;
 pub mod site;
 pub mod uploads;
 
+use authenticate::Token;
 use headers::ClientOrigin;
 use respond::Stop;
 use site::Site;
@@ -181,7 +181,7 @@ pub struct Passage<'a> {
 }
 
 /// Hears the authority before a lapsed token goes on with its own upload.
-async fn confirm(site: &Site, route: &Route, extension: Extension, token: &Secret) -> Result<Permit, Stop> {
+async fn confirm(site: &Site, route: &Route, extension: Extension, token: &Token) -> Result<Permit, Stop> {
     let now = site.clock.now();
     let (lapsed, ticket) = (extension.token(), extension.ticket());
     let Some(repository) = &route.repository else { return Err(Stop::Refused(Refusal::Ticket, route.needed.clone())) };

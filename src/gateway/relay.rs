@@ -6,12 +6,12 @@ use http::header::{self, HeaderValue};
 use http::{Method, Response, StatusCode, Uri};
 
 use super::answer::{Relayed, Silent, within};
+use super::authenticate::Token;
 use super::headers::strip_hop_by_hop;
 use super::respond::{Stop, challenge_of};
 use super::{Passage, Redirects, uploads};
 use crate::base::body::Body;
 use crate::base::lease::{Lease, Progress};
-use crate::base::secret::Secret;
 use crate::oci::challenge::ChallengeError;
 use crate::oci::location::BlobPushLocation;
 use crate::oci::route::RouteKind;
@@ -63,7 +63,7 @@ pub async fn exchange(
 /// [`Stop::Location`] when it would lead the client round the door.
 pub fn answer(
     passage: &Passage<'_>,
-    presented: &Secret,
+    presented: &Token,
     answered: Answered,
     lease: Lease,
 ) -> Result<Response<Body>, Stop> {
@@ -112,7 +112,7 @@ fn next_ticket(passage: &Passage<'_>, origin: OriginId) -> Ticket {
 /// Makes the upload's Location path-absolute and puts the ticket in.
 fn relocate(
     passage: &Passage<'_>,
-    presented: &Secret,
+    presented: &Token,
     origin: OriginId,
     response: &mut Response<Body>,
 ) -> Result<(), Stop> {

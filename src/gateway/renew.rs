@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use moka::sync::Cache;
 
+use super::authenticate::Token;
 use super::respond::Stop;
 use super::site::Site;
 use crate::base::clock::Timestamp;
@@ -64,7 +65,7 @@ pub async fn registry_token(
     site: &Site,
     permit: &Permit,
     route: &Route,
-    presented: &Secret,
+    presented: &Token,
     digest: Fingerprint,
     has_body: bool,
 ) -> Result<HeaderValue, Stop> {
@@ -75,9 +76,9 @@ pub async fn registry_token(
     }
 }
 
-fn client(site: &Site, presented: &Secret) -> Result<HeaderValue, Stop> {
+fn client(site: &Site, presented: &Token) -> Result<HeaderValue, Stop> {
     site.metrics.registry_token(TokenSource::Client);
-    bearer(presented)
+    presented.field().cloned().ok_or(Stop::Sign(MinterError::Sign))
 }
 
 fn bearer(token: &Secret) -> Result<HeaderValue, Stop> {
@@ -144,7 +145,7 @@ fn cache_key(presented: Fingerprint, needed: &Needed) -> Fingerprint {
     Fingerprint::of(&text)
 }
 
-async fn exchanged(site: &Site, permit: &Permit, route: &Route, presented: &Secret) -> Result<HeaderValue, Stop> {
+async fn exchanged(site: &Site, permit: &Permit, route: &Route, presented: &Token) -> Result<HeaderValue, Stop> {
     let now = site.clock.now();
     let rescue = permit.is_rescue();
     let soon = permit.claims().expires.since(now) < i64::try_from(site.push.exchange_margin.as_secs()).unwrap_or(0);

@@ -1,5 +1,7 @@
 //! Every way a request can stop here, as the answer its client understands. Nowhere else does an error become HTTP.
 
+use std::sync::Arc;
+
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 
@@ -31,7 +33,7 @@ pub enum Stop {
     RepeatedTicket,
     /// Not permitted; with what it would have taken.
     #[error("not permitted: {0:?}")]
-    Refused(Refusal, Needed),
+    Refused(Refusal, Arc<Needed>),
     /// This process is leaving: no new uploads.
     #[error("leaving: no new uploads")]
     Draining,

@@ -41,17 +41,21 @@ impl Credentials {
     /// (`invalid_token`) than to a request without a token.
     #[must_use]
     pub fn parse(value: &HeaderValue) -> Self {
-        let mut parts = value.as_bytes().splitn(2, |byte| *byte == b' ');
-        let (Some(scheme), Some(credentials)) = (parts.next(), parts.next()) else { return Self::Other };
-        if credentials.is_empty() || !is_visible(credentials) {
-            Self::Other
-        } else if scheme.eq_ignore_ascii_case(b"bearer") {
-            Self::Bearer(Secret::new(credentials.to_vec()))
-        } else if scheme.eq_ignore_ascii_case(b"basic") {
-            user_and_password(credentials).unwrap_or(Self::Other)
-        } else {
-            Self::Other
+        match split(value) {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case(b"bearer") => {
+                Self::Bearer(Secret::new(token.to_vec()))
+            }
+            Some((scheme, pair)) if scheme.eq_ignore_ascii_case(b"basic") => {
+                user_and_password(pair).unwrap_or(Self::Other)
+            }
+            _ => Self::Other,
         }
+    }
+
+    /// The token of a Bearer, where it stands; `None` for anything that [`Credentials::parse`] calls something else.
+    #[must_use]
+    pub fn bearer_in(value: &HeaderValue) -> Option<&[u8]> {
+        split(value).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer")).map(|(_, token)| token)
     }
 
     /// `Authorization: Basic …` for these; marked sensitive.
@@ -80,6 +84,13 @@ impl Credentials {
         let visible = !token.is_empty() && is_visible(token);
         visible.then(|| sensitive("Bearer ", token)).flatten()
     }
+}
+
+/// Scheme and credentials, which are visible characters.
+fn split(value: &HeaderValue) -> Option<(&[u8], &[u8])> {
+    let mut parts = value.as_bytes().splitn(2, |byte| *byte == b' ');
+    let (scheme, credentials) = (parts.next()?, parts.next()?);
+    (!credentials.is_empty() && is_visible(credentials)).then_some((scheme, credentials))
 }
 
 /// Whether there are only visible ASCII characters. Looks at all of them in any case, many at a time.

@@ -2,6 +2,8 @@
 //!
 //! Path and query are read raw, as they will be forwarded: what is authorised is what the registry gets to read.
 
+use std::sync::Arc;
+
 use http::Method;
 
 use super::access::{Action, Needed, ResourceActions, merge};
@@ -66,7 +68,7 @@ pub enum RouteKind {
 /// let route = Route::classify(&Method::PATCH, "/v2/group/image/blobs/uploads/6b3c9a93", Some("_state=x")).unwrap();
 /// assert_eq!(route.kind, RouteKind::Upload);
 /// let push = ResourceActions::repository("group/image", &[Action::Pull, Action::Push]);
-/// assert_eq!(route.needed, Needed::Resources(vec![push]));
+/// assert_eq!(*route.needed, Needed::Resources(vec![push]));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
@@ -77,7 +79,7 @@ pub struct Route {
     /// The upload session, for [`RouteKind::Upload`].
     pub upload: Option<UploadId>,
     /// What it takes. `from=` of any method on a repository adds pull on that name.
-    pub needed: Needed,
+    pub needed: Arc<Needed>,
 }
 
 impl Route {
@@ -99,7 +101,7 @@ impl Route {
             (RouteKind::Gitlab, None) => Needed::WholeToken,
             _ => Needed::AnyToken,
         };
-        Ok(Self { kind, repository, upload, needed })
+        Ok(Self { kind, repository, upload, needed: Arc::new(needed) })
     }
 }
 

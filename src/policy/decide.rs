@@ -1,5 +1,7 @@
 //! May this request go on?
 
+use std::sync::Arc;
+
 use http::Method;
 
 use super::permit::{Holder, Permit};
@@ -80,7 +82,7 @@ pub enum Decision {
 pub struct Extension {
     token: Lapsed,
     ticket: Ticket,
-    needed: Needed,
+    needed: Arc<Needed>,
 }
 
 /// What the authority says of a lapsed token's holder.
@@ -100,7 +102,7 @@ pub enum Word {
 #[must_use]
 pub fn decide(question: Question<'_>) -> Decision {
     let Question { method, route, evidence, ticket, renew, now } = question;
-    let needed = route.needed.clone();
+    let needed = Arc::clone(&route.needed);
     match evidence {
         Evidence::Missing => Decision::Refuse(Refusal::Missing),
         Evidence::Refused(error) => Decision::Refuse(Refusal::Token(error)),

@@ -1,5 +1,7 @@
 //! The proof that a request may reach the registry.
 
+use std::sync::Arc;
+
 use crate::base::clock::Timestamp;
 use crate::oci::access::Needed;
 use crate::token::claims::{AccessClaim, Claims};
@@ -11,7 +13,7 @@ use crate::upload::ticket::Ticket;
 #[derive(Debug)]
 pub struct Permit {
     pub(super) holder: Holder,
-    pub(super) needed: Needed,
+    pub(super) needed: Arc<Needed>,
     pub(super) ticket: Option<Ticket>,
     pub(super) verified: Option<Timestamp>,
 }
@@ -51,7 +53,7 @@ impl Permit {
     /// The access of the registry token: what is needed and granted, never more.
     #[must_use]
     pub fn access(&self) -> Vec<AccessClaim> {
-        match &self.needed {
+        match &*self.needed {
             Needed::AnyToken => Vec::new(),
             Needed::WholeToken => self.claims().access.clone(),
             Needed::Resources(needed) => self.claims().narrowed(needed),
@@ -60,7 +62,7 @@ impl Permit {
 
     /// What the request needs.
     #[must_use]
-    pub fn needed(&self) -> &Needed {
+    pub fn needed(&self) -> &Arc<Needed> {
         &self.needed
     }
 

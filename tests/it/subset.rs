@@ -157,7 +157,7 @@ proptest! {
         let question = Question { method: &method, route: &route, evidence, ticket: None, renew: Renew::Resign, now: START };
         let granted = entries(&source);
         // By the grammar's words alone: every needed action stands in some entry of that resource, or a star does.
-        let covered = match &route.needed {
+        let covered = match &*route.needed {
             Needed::Resources(needed) => needed.iter().all(|one| one.actions.iter().all(|action| {
                 granted.access.iter().any(|entry| entry.r#type == one.kind && entry.name == one.name && grants(entry, action.as_str()))
             })),
@@ -172,7 +172,7 @@ proptest! {
                 comes_from(&minted.access, &granted.access, &route.needed)?;
                 prop_assert_eq!((minted.iss, minted.sub, minted.auth_type, minted.user), (granted.iss, granted.sub, granted.auth_type, granted.user));
                 // Nothing that was needed is missing either.
-                if let Needed::Resources(needed) = &route.needed {
+                if let Needed::Resources(needed) = &*route.needed {
                     for one in needed {
                         for action in &one.actions {
                             let shown = minted.access.iter().any(|entry| entry.name == one.name && entry.actions.iter().any(|word| word == action.as_str()));

@@ -15,7 +15,7 @@ fn classify(method: &str, target: &str) -> String {
     let method = Method::from_bytes(method.as_bytes()).unwrap();
     match Route::classify(&method, path, query) {
         Ok(route) => {
-            let needed = match &route.needed {
+            let needed = match &*route.needed {
                 Needed::AnyToken => "any".to_owned(),
                 Needed::WholeToken => "whole".to_owned(),
                 Needed::Resources(resources) => crate::oci::scope::write(resources),
