@@ -126,7 +126,9 @@ impl Protocols {
         slot: Slot,
         stack: Stack<S>,
     ) {
-        match tokio::time::timeout(self.settings.handshake, self.establish(stream, peer, slot)).await {
+        // Boxed: else the connection's task would keep the room for its handshake as long as it lives.
+        let establishing = Box::pin(self.establish(stream, peer, slot));
+        match tokio::time::timeout(self.settings.handshake, establishing).await {
             Ok(Ok(established)) => self.run(established, stack).await,
             Ok(Err(error)) => tracing::debug!(client = %peer, %error, "a connection was not established"),
             Err(_) => {
