@@ -45,8 +45,20 @@ impl Mint {
         Ok(encode(&header, &claims, &self.key)?)
     }
 
-    /// So many users' tokens.
+    /// So many users' tokens, made on all cores: a signature takes a millisecond.
     pub(crate) fn tokens(&self, count: usize) -> Result<Vec<String>> {
-        (0..count).map(|number| self.token(number)).collect()
+        let cores = std::thread::available_parallelism()?.get();
+        let share = count.div_ceil(cores).max(1);
+        let made = std::thread::scope(|scope| {
+            let shares = (0..count).step_by(share).map(|first| first..count.min(first + share));
+            let threads: Vec<_> =
+                shares.map(|share| scope.spawn(|| share.map(|number| self.token(number)).collect())).collect();
+            threads.into_iter().map(|thread| thread.join()).collect::<Vec<std::thread::Result<Result<Vec<String>>>>>()
+        });
+        let mut tokens = Vec::with_capacity(count);
+        for share in made {
+            tokens.extend(share.map_err(|_| anyhow::anyhow!("a signing thread died"))??);
+        }
+        Ok(tokens)
     }
 }
