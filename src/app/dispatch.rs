@@ -80,7 +80,8 @@ impl Inner {
     }
 
     async fn handle(&self, request: Request<Body>) -> Response<Body> {
-        let (Some(peer), Some(record)) = (request.extensions().get::<Peer>(), request.extensions().get::<Record>())
+        let (Some(peer), Some(record)) =
+            (request.extensions().get::<Arc<Peer>>(), request.extensions().get::<Record>())
         else {
             return plain(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown, "a request without a connection");
         };
@@ -104,14 +105,15 @@ impl Doors {
     async fn handle(&self, client: &ClientOrigin, record: &Record, request: Request<Body>) -> Response<Body> {
         let path = request.uri().path();
         if path == self.token_path {
-            return self.tokens.handle(client, record, request).await;
+            // Boxed, as the web host's below: the registry's requests would carry the room for it.
+            return Box::pin(self.tokens.handle(client, record, request)).await;
         }
         match (&self.registry, &self.proxy) {
             // GitLab's dependency proxy has names of its own under `/v2/`, on the web host.
             (Some(registry), proxy) if is_registry(path) && !(proxy.is_some() && is_dependency_proxy(path)) => {
                 gateway::handle(&self.site, registry, client, record, request).await
             }
-            (_, Some(proxy)) => proxy.handle(client, record, request).await,
+            (_, Some(proxy)) => Box::pin(proxy.handle(client, record, request)).await,
             (_, None) if path == "/" && matches!(*request.method(), Method::GET | Method::HEAD) => {
                 record.with(|outcome| outcome.route = RouteKind::Root);
                 let mut alive = Response::new(Body::full("{}"));

@@ -119,6 +119,7 @@ impl Gitlab {
             connect: settings.connect,
             idle: settings.timeout,
             response: settings.timeout,
+            buffer: MAX_ANSWER,
             keep_alive: KEEP_ALIVE,
         })?;
         Ok(Self {

@@ -1,8 +1,11 @@
 //! Wall time. Waiting is `tokio::time`; this is for what is compared with `exp`, `nbf` and hard ends.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
+
+const DAY: i64 = 86_400;
 
 /// Seconds since the Unix epoch, the unit of RFC 7519 `NumericDate` without a fraction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,6 +35,29 @@ impl Timestamp {
     pub fn until(self, now: Self) -> Duration {
         Duration::from_secs(u64::try_from(self.since(now)).unwrap_or(0))
     }
+
+    /// Year, month and day in the Gregorian calendar, UTC.
+    #[must_use]
+    pub fn civil(self) -> (i64, i64, i64) {
+        // Days since 1 March of the year 0, so that a leap day comes last; 146097 days are 400 years.
+        let days = self.0.div_euclid(DAY) + 719_468;
+        let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+        let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+        let day = day - (365 * year + year / 4 - year / 100);
+        let from_march = (5 * day + 2) / 153;
+        let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+        (era * 400 + year + i64::from(month <= 2), month, day - (153 * from_march + 2) / 5 + 1)
+    }
+}
+
+/// A date and time in UTC, to the second (RFC 3339 §5.6).
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (year, month, day) = self.civil();
+        let seconds = self.0.rem_euclid(DAY);
+        let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    }
 }
 
 fn seconds(duration: Duration) -> i64 {
@@ -57,14 +83,20 @@ impl Clock {
 
     /// The present moment.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the system's clock")]
     pub fn now(&self) -> Timestamp {
+        self.precise().0
+    }
+
+    /// The present moment, and how many microseconds it is past.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the system's clock")]
+    pub fn precise(&self) -> (Timestamp, u32) {
         match self {
             Self::System => {
                 let elapsed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-                Timestamp(seconds(elapsed))
+                (Timestamp(seconds(elapsed)), elapsed.subsec_micros())
             }
-            Self::Manual(at) => Timestamp(at.load(Ordering::Relaxed)),
+            Self::Manual(at) => (Timestamp(at.load(Ordering::Relaxed)), 0),
         }
     }
 

@@ -63,12 +63,15 @@ impl Lease {
         Self(Arc::new(Shared { state: Mutex::new(state), ended: Notify::new() }))
     }
 
-    /// Lends the body; an earlier loan fails from now on.
+    /// Lends the body; an earlier loan fails from now on. Of a body that has ended there is nothing to lend.
     #[must_use]
     pub fn lend(&self) -> Body {
         let mut state = self.0.lock();
         state.loan += 1;
         state.dropped = false;
+        if state.progress == Progress::Ended && state.loan == 1 {
+            return Body::empty();
+        }
         Body::wrap(Loan { shared: Arc::clone(&self.0), loan: state.loan })
     }
 

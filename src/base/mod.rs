@@ -3,6 +3,7 @@
 //! ```text
 //! clock   Timestamp, Clock        the only source of wall time
 //! secret  Secret                  bytes that never reach a log
+//! fingerprint Fingerprint         what caches know a secret by
 //! dumps   forbid                  no memory of this process for others
 //! body    Body                    the one body type, and what is wrapped around it
 //! lease   Lease                   a request body that can be taken back
@@ -16,6 +17,7 @@
 pub mod body;
 pub mod clock;
 pub mod dumps;
+pub mod fingerprint;
 pub mod io;
 pub mod lease;
 pub mod peer;

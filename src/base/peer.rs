@@ -1,7 +1,22 @@
-//! The other end of a client connection, put into each request's extensions by the listener.
+//! The other end of a client connection, put into each request's extensions, in an `Arc`, by the listener.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+
+/// An address as it is written (RFC 5952, RFC 6943 §3.1.1).
+#[must_use]
+pub fn text(address: IpAddr) -> String {
+    let IpAddr::V4(address) = address else { return address.to_string() };
+    // Every request says it twice, and the way by `Display` is a long one.
+    let mut text = String::with_capacity(15);
+    for (index, octet) in address.octets().into_iter().enumerate() {
+        if index > 0 {
+            text.push('.');
+        }
+        text.push_str(itoa::Buffer::new().format(octet));
+    }
+    text
+}
 
 /// What is known about a connection before a request is read from it.
 #[derive(Clone, Debug)]

@@ -4,14 +4,6 @@ use crate::base::clock::Timestamp;
 
 const DAY: i64 = 86_400;
 
-/// `2026-11-22T10:00:00Z`.
-pub(super) fn rfc3339(moment: Timestamp) -> String {
-    let (year, month, day) = civil(moment);
-    let seconds = moment.0.rem_euclid(DAY);
-    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
 /// Reads seconds since 1970, or a date and time with its offset (RFC 3339 §5.6). Fractions are dropped.
 pub(super) fn parse(text: &str) -> Result<Timestamp, String> {
     if let Ok(seconds) = text.parse() {
@@ -46,18 +38,6 @@ pub(super) fn span(seconds: i64) -> String {
         rest %= worth;
     }
     parts.join(" ")
-}
-
-/// Year, month and day in the Gregorian calendar; the months are counted from March, so that a leap day comes last.
-pub(super) fn civil(moment: Timestamp) -> (i64, i64, i64) {
-    // Days since 1 March of the year 0; 146097 days are 400 years.
-    let days = moment.0.div_euclid(DAY) + 719_468;
-    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let from_march = (5 * day + 2) / 153;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    (era * 400 + year + i64::from(month <= 2), month, day - (153 * from_march + 2) / 5 + 1)
 }
 
 /// Days since 1 January 1970.

@@ -69,6 +69,15 @@ pub(crate) const CONNECTIONS_PER_ADDRESS: u32 = 0;
 /// A GitLab token with a long access list is some 16 KiB, and base64 of `_state` comes on top.
 pub(crate) const HEADER_BYTES: ByteSize = ByteSize(64 << 10);
 
+/// `limits.buffer_bytes`: eight TLS records. Half costs a tenth more CPU for a push, and twice saves little.
+pub(crate) const BUFFER_BYTES: ByteSize = ByteSize(128 << 10);
+
+/// The smallest `limits.buffer_bytes`: one TLS record (RFC 8446 §5.1).
+pub(crate) const BUFFER_BYTES_LEAST: ByteSize = ByteSize(16 << 10);
+
+/// The largest `limits.buffer_bytes`.
+pub(crate) const BUFFER_BYTES_MOST: ByteSize = ByteSize(1 << 20);
+
 /// Room for one token and the other headers; less refuses ordinary clients.
 pub(crate) const HEADER_BYTES_LEAST: ByteSize = ByteSize(8 << 10);
 

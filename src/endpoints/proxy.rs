@@ -1,5 +1,6 @@
 //! A web host behind the same door: everything passes, protocol upgrades (RFC 9110 §7.8) too.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,7 +37,7 @@ impl Proxy {
     #[must_use]
     pub fn new(connector: Connector, settings: &Settings) -> Option<Self> {
         let origin = settings.origins.first().cloned()?;
-        let client = Client::with(connector, settings.keep_alive);
+        let client = Client::with(connector, settings);
         Some(Self { client, origin, response: settings.response, idle: settings.idle })
     }
 
@@ -61,7 +62,7 @@ impl Proxy {
         *outbound.uri_mut() = Uri::from(target);
         *outbound.method_mut() = head.method;
         *outbound.headers_mut() = head.headers;
-        let mut response = match within(self.response, &lease, self.client.call(&self.origin, outbound)).await {
+        let mut response = match within(self.response, &lease, pin!(self.client.call(&self.origin, outbound))).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return failed(record, &error, &lease),
             Err(Silent) => {

@@ -85,7 +85,7 @@ impl TokenEndpoint {
             outcome.route = RouteKind::Token;
             outcome.renew = Some(self.renew);
         });
-        let hop = request.extensions().get::<Peer>().map_or(client.address, |peer| peer.address.ip());
+        let hop = request.extensions().get::<Arc<Peer>>().map_or(client.address, |peer| peer.address.ip());
         let (result, mut response) = match read(client, record, request).await {
             Ok((question, variant)) => self.ask(question, variant, hop, record).await,
             Err(unfit) => {

@@ -20,7 +20,8 @@ use crate::upstream::origins::Running;
 #[error("no answer within the time after the request's last byte")]
 pub struct Silent;
 
-/// Waits for an answer's head: as long as the request's body takes, then `response`.
+/// Waits for an answer's head: as long as the request's body takes, then `response`. `sending` is best given pinned:
+/// by value it would be kept twice.
 ///
 /// # Errors
 /// [`Silent`].

@@ -1,10 +1,10 @@
 //! Phase 2: what the Authorization header proves.
 
-use aws_lc_rs::digest;
 use http::{HeaderMap, header};
 use moka::sync::Cache;
 
 use crate::base::clock::Timestamp;
+use crate::base::fingerprint::{Fingerprint, FingerprintHasher};
 use crate::base::secret::Secret;
 use crate::oci::credentials::Credentials;
 use crate::policy::decide::Evidence;
@@ -20,7 +20,7 @@ const UNUSED: std::time::Duration = std::time::Duration::from_secs(600);
 pub struct Authenticator {
     verifier: Verifier,
     /// Only tokens whose signature, issuer and audience are right.
-    signed: Cache<TokenDigest, Known>,
+    signed: Cache<Fingerprint, Known, FingerprintHasher>,
 }
 
 /// A token that was checked, and what remembering it costs.
@@ -38,29 +38,19 @@ pub struct Presented {
     /// The token itself; empty when none was sent.
     pub token: Secret,
     /// What it is known by in this process's caches.
-    pub digest: TokenDigest,
-}
-
-/// A token's SHA-256.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct TokenDigest(pub [u8; 32]);
-
-impl TokenDigest {
-    /// Of this token.
-    #[must_use]
-    pub fn of(token: &[u8]) -> Self {
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(digest::digest(&digest::SHA256, token).as_ref());
-        Self(bytes)
-    }
+    pub digest: Fingerprint,
 }
 
 impl Authenticator {
     /// A check against this verifier, remembering `bytes` of tokens.
     #[must_use]
     pub fn new(verifier: Verifier, bytes: u64) -> Self {
-        let weigher = |_: &TokenDigest, known: &Known| known.weight;
-        let signed = Cache::builder().max_capacity(bytes).weigher(weigher).time_to_idle(UNUSED).build();
+        let weigher = |_: &Fingerprint, known: &Known| known.weight;
+        let signed = Cache::builder()
+            .max_capacity(bytes)
+            .weigher(weigher)
+            .time_to_idle(UNUSED)
+            .build_with_hasher(FingerprintHasher::default());
         Self { verifier, signed }
     }
 
@@ -81,7 +71,7 @@ impl Authenticator {
             Some(Credentials::Bearer(token)) => token,
             Some(Credentials::Basic { .. } | Credentials::Other) | None => return Presented::missing(),
         };
-        let digest = TokenDigest::of(token.expose());
+        let digest = Fingerprint::of(token.expose());
         let evidence = match self.signed(token.expose(), digest).and_then(|signed| signed.at(now)) {
             Ok(Standing::Living(token)) => Evidence::Living(token),
             Ok(Standing::Lapsed(token)) => Evidence::Lapsed(token),
@@ -90,7 +80,7 @@ impl Authenticator {
         Presented { evidence, token, digest }
     }
 
-    fn signed(&self, token: &[u8], digest: TokenDigest) -> Result<Signed, TokenError> {
+    fn signed(&self, token: &[u8], digest: Fingerprint) -> Result<Signed, TokenError> {
         if let Some(known) = self.signed.get(&digest) {
             return Ok(known.signed);
         }
@@ -104,11 +94,11 @@ impl Authenticator {
 
 impl Presented {
     fn missing() -> Self {
-        Self { evidence: Evidence::Missing, token: Secret::new(Vec::new()), digest: TokenDigest::default() }
+        Self { evidence: Evidence::Missing, token: Secret::new(Vec::new()), digest: Fingerprint::default() }
     }
 
     fn refused(error: TokenError) -> Self {
-        Self { evidence: Evidence::Refused(error), token: Secret::new(Vec::new()), digest: TokenDigest::default() }
+        Self { evidence: Evidence::Refused(error), token: Secret::new(Vec::new()), digest: Fingerprint::default() }
     }
 
     fn claims(&self) -> Option<&Claims> {

@@ -12,7 +12,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::Authority;
 use ipnet::IpNet;
 
-use crate::base::peer::Peer;
+use crate::base::peer::{self, Peer};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -121,13 +121,13 @@ pub fn clean_request(headers: &mut HeaderMap, client: &ClientOrigin, host: Optio
     strip_hop_by_hop(headers);
     remove(headers, is_ours);
     join_cookies(headers);
-    let mut chain = client.address.to_string();
+    let mut chain = peer::text(client.address);
     if let Ok(address) = HeaderValue::from_str(&chain) {
         headers.insert(X_REAL_IP, address);
     }
     for hop in &client.via {
         chain.push_str(", ");
-        chain.push_str(&hop.to_string());
+        chain.push_str(&peer::text(*hop));
     }
     if let Ok(chain) = HeaderValue::from_maybe_shared(Bytes::from(chain)) {
         headers.insert(X_FORWARDED_FOR, chain);

@@ -141,7 +141,8 @@ async fn pass(
     };
     let permit = match decide(question) {
         Decision::Permit(permit) => permit,
-        Decision::Extend(extension) => confirm(site, &route, extension, &token).await?,
+        // Boxed, as what is rare below: every request would carry the room for it.
+        Decision::Extend(extension) => Box::pin(confirm(site, &route, extension, &token)).await?,
         Decision::Refuse(refusal) => return Err(Stop::Refused(refusal, route.needed)),
     };
 

@@ -1,5 +1,7 @@
 //! Phases 6 and 7: the exchange with the registry, and its answer on the way back.
 
+use std::pin::pin;
+
 use http::header::{self, HeaderValue};
 use http::{Method, Response, StatusCode, Uri};
 
@@ -32,12 +34,12 @@ pub async fn exchange(
     lease: &Lease,
 ) -> Result<Answered, Stop> {
     let Passage { site, record, permit, .. } = passage;
-    let sending = registry.send(permit, outbound, lease, |origin, error| {
+    let sending = pin!(registry.send(permit, outbound, lease, |origin, error| {
         if !error.was_sent() && origin.answered(false) {
             site.metrics.origin_up(&site.name, &origin.name, false);
             tracing::warn!(site = %site.name, origin = %origin.name, error = error.causes(), "the origin cannot be reached");
         }
-    });
+    }));
     let answered = within(site.response, lease, sending).await.map_err(|Silent| Stop::Silent)?;
     let answered = answered.map_err(|error| match lease.progress() {
         Progress::Failed => Stop::Body,

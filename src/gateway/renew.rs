@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::digest;
 use http::HeaderValue;
 use moka::sync::Cache;
 
-use super::authenticate::TokenDigest;
 use super::respond::Stop;
 use super::site::Site;
 use crate::base::clock::Timestamp;
+use crate::base::fingerprint::{Fingerprint, FingerprintHasher};
 use crate::base::secret::Secret;
 use crate::issuance::renewal::ExchangeError;
 use crate::oci::access::Needed;
@@ -27,7 +26,7 @@ const FRESH: Duration = Duration::from_secs(60);
 
 /// Minted tokens by source token and access.
 #[derive(Debug)]
-pub struct MintedTokens(Cache<[u8; 32], Signed>);
+pub struct MintedTokens(Cache<Fingerprint, Signed, FingerprintHasher>);
 
 /// A minted token, ready to be shown.
 #[derive(Clone, Debug)]
@@ -41,9 +40,16 @@ impl MintedTokens {
     /// A cache of at most `bytes`.
     #[must_use]
     pub fn new(bytes: u64, ttl: Duration) -> Self {
-        let weigher =
-            |_: &[u8; 32], signed: &Signed| u32::try_from(signed.bearer.len().saturating_add(128)).unwrap_or(u32::MAX);
-        Self(Cache::builder().max_capacity(bytes).weigher(weigher).time_to_live(ttl).build())
+        let weigher = |_: &Fingerprint, signed: &Signed| {
+            u32::try_from(signed.bearer.len().saturating_add(128)).unwrap_or(u32::MAX)
+        };
+        Self(
+            Cache::builder()
+                .max_capacity(bytes)
+                .weigher(weigher)
+                .time_to_live(ttl)
+                .build_with_hasher(FingerprintHasher::default()),
+        )
     }
 }
 
@@ -59,12 +65,12 @@ pub async fn registry_token(
     permit: &Permit,
     route: &Route,
     presented: &Secret,
-    digest: TokenDigest,
+    digest: Fingerprint,
     has_body: bool,
 ) -> Result<HeaderValue, Stop> {
     match site.renew {
         Renew::Resign => minted(site, permit, digest, has_body).await,
-        Renew::Exchange => exchanged(site, permit, route, presented).await,
+        Renew::Exchange => Box::pin(exchanged(site, permit, route, presented)).await,
         Renew::Off => client(site, presented),
     }
 }
@@ -78,7 +84,7 @@ fn bearer(token: &Secret) -> Result<HeaderValue, Stop> {
     Credentials::bearer(token).ok_or(Stop::Sign(MinterError::Sign))
 }
 
-async fn minted(site: &Site, permit: &Permit, digest: TokenDigest, has_body: bool) -> Result<HeaderValue, Stop> {
+async fn minted(site: &Site, permit: &Permit, digest: Fingerprint, has_body: bool) -> Result<HeaderValue, Stop> {
     let now = site.clock.now();
     let key = cache_key(digest, permit.needed());
     if let Some(signed) = site.minted.0.get(&key).filter(|signed| is_fresh(signed, has_body, now)) {
@@ -114,7 +120,7 @@ fn is_fresh(minted: &Signed, has_body: bool, now: Timestamp) -> bool {
 }
 
 /// By the token, whose digest is of one length, and the access.
-fn cache_key(presented: TokenDigest, needed: &Needed) -> [u8; 32] {
+fn cache_key(presented: Fingerprint, needed: &Needed) -> Fingerprint {
     let mut text = Vec::with_capacity(256);
     text.extend_from_slice(&presented.0);
     match needed {
@@ -135,9 +141,7 @@ fn cache_key(presented: TokenDigest, needed: &Needed) -> [u8; 32] {
             }
         }
     }
-    let mut key = [0; 32];
-    key.copy_from_slice(digest::digest(&digest::SHA256, &text).as_ref());
-    key
+    Fingerprint::of(&text)
 }
 
 async fn exchanged(site: &Site, permit: &Permit, route: &Route, presented: &Secret) -> Result<HeaderValue, Stop> {

@@ -11,29 +11,29 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take};
 
-/// Most bytes of one read: four TLS records (RFC 8446 §5.1).
-pub(super) const READ: usize = 64 * 1024;
-
-/// `T`, giving at most [`READ`] bytes at a time, and as many of them as are there.
+/// `T`, giving at most so many bytes at a time, and as many of them as are there.
 #[derive(Debug)]
-pub(super) struct Bounded<T>(Take<T>);
+pub(super) struct Bounded<T> {
+    inner: Take<T>,
+    most: usize,
+}
 
 impl<T: AsyncRead> Bounded<T> {
-    /// Bounds the reads of `inner`.
-    pub(super) fn new(inner: T) -> Self {
-        Self(inner.take(0))
+    /// Bounds the reads of `inner` to `most` bytes.
+    pub(super) fn new(inner: T, most: usize) -> Self {
+        Self { inner: inner.take(0), most }
     }
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Bounded<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let start = buf.filled().len();
-        let end = start.saturating_add(READ.min(buf.remaining()));
+        let end = start.saturating_add(self.most.min(buf.remaining()));
         loop {
             let before = buf.filled().len();
             // `Take` counts down over all reads and says end of stream at zero; here every read begins anew.
-            self.0.set_limit(end.saturating_sub(before) as u64);
-            let polled = Pin::new(&mut self.0).poll_read(cx, buf);
+            self.inner.set_limit(end.saturating_sub(before) as u64);
+            let polled = Pin::new(&mut self.inner).poll_read(cx, buf);
             let after = buf.filled().len();
             if after > before && after < end {
                 continue;
@@ -46,19 +46,19 @@ impl<T: AsyncRead + Unpin> AsyncRead for Bounded<T> {
 
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Bounded<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(self.0.get_mut()).poll_write(cx, buf)
+        Pin::new(self.inner.get_mut()).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(self.0.get_mut()).poll_flush(cx)
+        Pin::new(self.inner.get_mut()).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(self.0.get_mut()).poll_shutdown(cx)
+        Pin::new(self.inner.get_mut()).poll_shutdown(cx)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.get_ref().is_write_vectored()
+        self.inner.get_ref().is_write_vectored()
     }
 
     fn poll_write_vectored(
@@ -66,7 +66,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Bounded<T> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(self.0.get_mut()).poll_write_vectored(cx, bufs)
+        Pin::new(self.inner.get_mut()).poll_write_vectored(cx, bufs)
     }
 }
 

@@ -8,7 +8,6 @@
 //! Every limit hyper has is written down here: some of its defaults are none, and it calls all of them unstable.
 //! HTTP/2 is spoken by ALPN only; on a plain connection its preface is a bad request.
 
-use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -16,7 +15,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::Request;
 use hyper::body::Incoming;
 use hyper::rt::{Read, Write};
 use hyper::server::conn::{http1, http2};
@@ -25,7 +24,6 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-use tower::{Service, ServiceExt};
 
 use super::activity::{Activity, Expired, Tracked, Watch};
 use super::bounded::Bounded;
@@ -34,6 +32,7 @@ use super::frames::Frames;
 use super::framing::gate::Gate;
 use super::proxied::Proxied;
 use super::slots::{Slot, TooMany};
+use super::stack::{Inner, Stack};
 use super::{Settings, last_words, proxy_protocol, tls};
 use crate::base::body::Body;
 use crate::base::io::WriteIdle;
@@ -60,7 +59,7 @@ const H2_LOCAL_RESETS: usize = 128;
 const H2_FIELD_OVERHEAD: usize = 32;
 /// How often a client's end of an HTTP/2 connection is asked for a sign of life, and how long it has for one.
 const H2_PING: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(20));
-/// Beside a head of the largest size, what hyper may hold of a connection; also its bound on unsent bytes.
+/// Beside a head of the largest size, or a read, what hyper may hold of a connection; also its bound on unsent bytes.
 const H1_BUFFER_SLACK: usize = 8 * 1024;
 /// hyper's own number of header fields, which it parses without allocating.
 const H1_HEADERS: usize = 100;
@@ -94,7 +93,7 @@ impl Protocols {
             // writing side down (RFC 9293 §3.6) looks the same; no client of a registry does that.
             .half_close(false)
             .max_header_size(settings.header_bytes)
-            .max_buf_size(settings.header_bytes.saturating_add(H1_BUFFER_SLACK).max(2 * H1_BUFFER_SLACK))
+            .max_buf_size(settings.header_bytes.max(settings.buffer_bytes).saturating_add(H1_BUFFER_SLACK))
             .pipeline_flush(false);
         if settings.headers != H1_HEADERS {
             h1.max_headers(settings.headers);
@@ -120,13 +119,15 @@ impl Protocols {
     ///
     /// # Cancel safety
     /// Dropping the future cuts the connection.
-    pub(super) async fn serve<S>(self: Arc<Self>, stream: std::net::TcpStream, peer: SocketAddr, slot: Slot, service: S)
-    where
-        S: Stack,
-        S::Future: Send,
-    {
+    pub(super) async fn serve<S: Inner>(
+        self: Arc<Self>,
+        stream: std::net::TcpStream,
+        peer: SocketAddr,
+        slot: Slot,
+        stack: Stack<S>,
+    ) {
         match tokio::time::timeout(self.settings.handshake, self.establish(stream, peer, slot)).await {
-            Ok(Ok(established)) => self.run(established, service).await,
+            Ok(Ok(established)) => self.run(established, stack).await,
             Ok(Err(error)) => tracing::debug!(client = %peer, %error, "a connection was not established"),
             Err(_) => {
                 self.metrics.limit_hit(Limit::Handshake);
@@ -153,7 +154,11 @@ impl Protocols {
         slot.count_for(address.ip()).map_err(|TooMany| io::Error::new(io::ErrorKind::QuotaExceeded, TooMany))?;
         let mut peer = Peer { address, local, secure: false, server_name: None };
         let Some(acceptor) = &self.tls else {
-            return Ok(Established { transport: Transport::Plain(Box::new(Bounded::new(stream))), peer, slot });
+            return Ok(Established {
+                transport: Transport::Plain(Box::new(Bounded::new(stream, self.settings.buffer_bytes))),
+                peer,
+                slot,
+            });
         };
         let stream = acceptor.accept(stream).await?;
         peer.secure = true;
@@ -162,45 +167,36 @@ impl Protocols {
         let transport = if h2 {
             Transport::H2(Box::new(Frames::new(stream, Arc::clone(&self.metrics))))
         } else {
-            Transport::H1(Box::new(Bounded::new(stream)))
+            Transport::H1(Box::new(Bounded::new(stream, self.settings.buffer_bytes)))
         };
         Ok(Established { transport, peer, slot })
     }
 
-    async fn run<S>(&self, established: Established, service: S)
-    where
-        S: Stack,
-        S::Future: Send,
-    {
+    async fn run<S: Inner>(&self, established: Established, stack: Stack<S>) {
         let Established { transport, peer, slot } = established;
         let h2 = matches!(transport, Transport::H2(_));
         let activity = Activity::new(self.settings.request_head, self.settings.keep_alive, !h2);
         let client = peer.address;
         let service = hyper::service::service_fn({
-            let activity = Arc::clone(&activity);
-            move |request: Request<Incoming>| {
-                let mut request = request.map(Body::from);
-                request.extensions_mut().insert(peer.clone());
-                request.extensions_mut().insert(Arc::clone(&activity));
-                service.clone().oneshot(request)
-            }
+            let (peer, activity) = (Arc::new(peer), Arc::clone(&activity));
+            move |request: Request<Incoming>| stack.call(request.map(Body::from), &peer, &activity)
         });
         let idle = self.settings.idle;
         let ended = match transport {
             Transport::Plain(stream) => {
                 let io = track(TokioIo::new(self.gate(stream, &activity, client)), &activity, slot, idle);
-                self.drive(self.h1.serve_connection(io, service).with_upgrades(), activity).await
+                self.drive(Box::new(self.h1.serve_connection(io, service).with_upgrades()), activity).await
             }
             Transport::H1(stream) => {
                 let io = track(TokioIo::new(self.gate(stream, &activity, client)), &activity, slot, idle);
-                self.drive(self.h1.serve_connection(io, service).with_upgrades(), activity).await
+                self.drive(Box::new(self.h1.serve_connection(io, service).with_upgrades()), activity).await
             }
             Transport::H2(stream) => {
                 let io = track(TokioIo::new(stream), &activity, slot, idle);
                 let mut h2 = self.h2.clone();
                 let growing = self.growing.try_acquire();
                 h2.adaptive_window(growing.is_ok());
-                self.drive(h2.serve_connection(io, service), activity).await
+                self.drive(Box::new(h2.serve_connection(io, service)), activity).await
             }
         };
         if let Err(error) = ended {
@@ -213,19 +209,21 @@ impl Protocols {
     }
 
     /// Runs a connection until it ends, is quiet for too long, or the process leaves.
-    async fn drive<C: Driven>(&self, mut connection: C, activity: Arc<Activity>) -> hyper::Result<()> {
+    ///
+    /// The connection comes boxed: a future keeps its arguments beside what they are moved to.
+    async fn drive<C: Driven>(&self, mut connection: Box<C>, activity: Arc<Activity>) -> hyper::Result<()> {
         let mut watch = Watch::new(activity);
         let closing = self.drain.closing().cancelled();
         tokio::select! {
             biased;
-            ended = &mut connection => return ended,
+            ended = &mut *connection => return ended,
             () = closing => {}
             // After the connection, whose progress it looks at.
             expired = poll_fn(|cx| watch.poll_expired(cx)) => return match expired {
                 Expired::Quiet => {
                     self.metrics.limit_hit(Limit::KeepAlive);
                     connection.leave();
-                    tokio::time::timeout(GOOD_BYE, connection).await.unwrap_or(Ok(()))
+                    tokio::time::timeout(GOOD_BYE, &mut *connection).await.unwrap_or(Ok(()))
                 }
                 Expired::Silent => {
                     self.metrics.limit_hit(Limit::RequestHead);
@@ -233,7 +231,7 @@ impl Protocols {
                 }
                 Expired::Head => {
                     self.metrics.limit_hit(Limit::RequestHead);
-                    connection.give_up().await;
+                    Box::pin(connection.give_up()).await;
                     Ok(())
                 }
             },
@@ -255,17 +253,6 @@ impl Protocols {
         }
         tracing::debug!(%client, %error, "a connection broke off");
     }
-}
-
-/// What a connection serves: the stack around the service.
-pub(super) trait Stack:
-    Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static
-{
-}
-
-impl<S> Stack for S where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static
-{
 }
 
 struct Established {

@@ -58,6 +58,8 @@ pub struct Settings {
     pub header_bytes: usize,
     /// `limits.headers`
     pub headers: usize,
+    /// `limits.buffer_bytes`
+    pub buffer_bytes: usize,
     /// `limits.h2_streams`
     pub h2_streams: u32,
     /// `timeouts.handshake`

@@ -1,12 +1,10 @@
-//! The layer that sees: a request's id, its record, its bodies, and that it runs.
+//! What is seen of every request: its id, its record, its bodies, and that it runs.
 //!
 //! ```text
 //! request  ─▶ id, Record ─▶ Inbound ─▶ the service
 //! answer   ◀─ X-Request-Id ◀─ Outbound (dropped: the access line and the metrics are written) ◀─
 //! ```
 
-use std::convert::Infallible;
-use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +14,6 @@ use bytes::Bytes;
 use http::header::UPGRADE;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use tower::{Service, ServiceExt};
 
 use super::activity::{Activity, Busy};
 use super::drain::{Drain, Running};
@@ -46,80 +43,92 @@ pub(super) struct Observer {
     pub(super) headers: usize,
 }
 
-/// Runs one request through `inner`.
-///
-/// # Cancel safety
-/// Dropping the future, or the answer's body, writes the record as far as it came.
-pub(super) async fn observe<S>(
-    inner: S,
-    observer: Arc<Observer>,
-    mut request: Request<Body>,
-) -> Result<Response<Body>, Infallible>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
-{
-    let activity = request.extensions_mut().remove::<Arc<Activity>>();
-    let busy = activity.as_ref().map(Activity::begin);
-    // The framing gate waits for the word on what the connection speaks next; its condition is the same.
-    let asking = activity.filter(|_| *request.method() == Method::CONNECT || request.headers().contains_key(UPGRADE));
-    let id = observer.ids.of(&request);
-    request.headers_mut().insert(REQUEST_ID, id.clone());
-    let (mut head, body) = request.into_parts();
-    let client = head.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.address.ip());
-    let outcome = Outcome::new(Listener::Public, &head, client, id.clone());
-    let (record, ending) = Record::begin(outcome, Arc::clone(&observer.metrics));
-    let running = observer.drain.running(record.clone());
-    head.extensions.insert(record.clone());
+/// What is kept of a request until its answer is there.
+#[derive(Debug)]
+pub(super) struct Observed {
+    id: HeaderValue,
+    guards: Guards,
+    unread: Option<Unread>,
+    /// The connection, where the request asks it to speak another protocol.
+    asking: Option<Arc<Activity>>,
+    head_only: bool,
+}
 
-    let unread = (!body.is_end_stream()).then(|| Unread::new(observer.refused, Arc::clone(&observer.metrics)));
-    let body = match &unread {
-        Some(unread) => {
-            let h2 = head.version == Version::HTTP_2;
-            let (record, unread, busy) = (record.clone(), unread.clone(), busy.clone());
-            Body::wrap(Inbound::new(body, h2, observer.inbound, record, unread, busy))
+impl Observer {
+    /// Begins to observe a request; it comes back as the service is to have it, or with the answer to give instead.
+    pub(super) fn begin(
+        &self,
+        mut request: Request<Body>,
+        peer: &Arc<Peer>,
+        activity: &Arc<Activity>,
+    ) -> (Observed, Result<Request<Body>, Box<Response<Body>>>) {
+        let busy = activity.begin();
+        // The framing gate waits for the word on what the connection speaks next; its condition is the same.
+        let is_asking = *request.method() == Method::CONNECT || request.headers().contains_key(UPGRADE);
+        let asking = is_asking.then(|| Arc::clone(activity));
+        let too_many = request.headers().len() > self.headers;
+        let id = self.ids.of(&request);
+        request.headers_mut().insert(REQUEST_ID, id.clone());
+        let (mut head, body) = request.into_parts();
+        let outcome = Outcome::new(Listener::Public, &head, peer.address.ip(), id.clone());
+        let (record, ending) = Record::begin(outcome, Arc::clone(&self.metrics));
+        let running = self.drain.running(record.clone());
+        head.extensions.insert(Arc::clone(peer));
+        head.extensions.insert(record.clone());
+
+        let unread = (!body.is_end_stream()).then(|| Unread::new(self.refused, Arc::clone(&self.metrics)));
+        let head_only = head.method == Method::HEAD;
+        let request = if too_many {
+            self.metrics.limit_hit(Limit::Headers);
+            record.failed(Side::Client, "too many header fields");
+            if let Some(unread) = &unread {
+                unread.give(body, Some(busy.clone()));
+            }
+            Err(Box::new(refusal(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "too many header fields")))
+        } else {
+            let body = match &unread {
+                Some(unread) => {
+                    let h2 = head.version == Version::HTTP_2;
+                    Body::wrap(Inbound::new(body, h2, self.inbound, record, unread.clone(), Some(busy.clone())))
+                }
+                None => body,
+            };
+            Ok(Request::from_parts(head, body))
+        };
+        let guards = Guards { ending, running, busy: Some(busy) };
+        (Observed { id, guards, unread, asking, head_only }, request)
+    }
+}
+
+impl Observed {
+    /// The answer is there.
+    pub(super) fn finish(self, mut response: Response<Body>) -> Response<Body> {
+        let Self { id, guards, unread, asking, head_only } = self;
+        if let Some(unread) = unread {
+            unread.answered();
         }
-        None => body,
-    };
-    let head_only = head.method == Method::HEAD;
-    let too_many = head.headers.len() > observer.headers.saturating_add(1);
-    let request = Request::from_parts(head, body);
-    let response = if too_many {
-        drop(request);
-        observer.metrics.limit_hit(Limit::Headers);
-        record.failed(Side::Client, "too many header fields");
-        refusal(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "too many header fields")
-    } else {
-        let Ok(response) = inner.oneshot(request).await;
-        response
-    };
-    if let Some(unread) = unread {
-        unread.answered();
+        if let Some(activity) = asking {
+            activity.decided(response.status() == StatusCode::SWITCHING_PROTOCOLS);
+        }
+        response.headers_mut().entry(REQUEST_ID).or_insert(id);
+        guards.ending.record().answered(response.status());
+        response.map(|body| {
+            let mut body = Outbound { inner: body, guards };
+            // The connection drops such a body unread.
+            if head_only || body.inner.is_end_stream() {
+                body.complete();
+            }
+            Body::wrap(body)
+        })
     }
-    if let Some(activity) = asking {
-        activity.decided(response.status() == StatusCode::SWITCHING_PROTOCOLS);
-    }
-    let guards = Guards { ending, running, busy };
-    Ok(finish(response, id, guards, head_only))
 }
 
 /// What lives as long as an answer.
+#[derive(Debug)]
 struct Guards {
     ending: Ending,
     running: Running,
     busy: Option<Busy>,
-}
-
-fn finish(mut response: Response<Body>, id: HeaderValue, guards: Guards, head_only: bool) -> Response<Body> {
-    response.headers_mut().entry(REQUEST_ID).or_insert(id);
-    guards.ending.record().answered(response.status());
-    response.map(|body| {
-        let mut body = Outbound { inner: body, guards };
-        // The connection drops such a body unread.
-        if head_only || body.inner.is_end_stream() {
-            body.complete();
-        }
-        Body::wrap(body)
-    })
 }
 
 /// A registry-style error of our own, before anyone else saw the request.

@@ -1,19 +1,26 @@
 //! What every request passes on its way to the service, outermost first. Protocol-neutral: nothing here knows a
 //! route, and the order of what does is not a matter of layers.
+//!
+//! One future of one request holds it all. Layers that each hold the next one's future would be as deep as they are
+//! many, and each is moved when a request begins.
 
 use std::any::Any;
 use std::convert::Infallible;
-use std::future::poll_fn;
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, PROXY_AUTHORIZATION, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
-use tower::{Service, ServiceExt, service_fn};
+use pin_project_lite::pin_project;
+use tower::Service;
 
-use super::observe::{Observer, observe};
+use super::activity::Activity;
+use super::observe::{Observed, Observer};
 use crate::base::body::Body;
+use crate::base::peer::Peer;
 use crate::oci::error::{self, ErrorCode};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::outcome::bounded;
@@ -21,31 +28,97 @@ use crate::telemetry::outcome::bounded;
 /// Bytes of a panic's message in the log.
 const MAX_PANIC: usize = 512;
 
-/// Puts the layers around `inner`.
-pub(super) fn build<S>(
+/// What a worker serves; cloned for each connection and each request, and ready at any time.
+pub(super) trait Inner:
+    Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
+impl<S> Inner for S where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
+/// A service, and what every request to it passes.
+#[derive(Clone, Debug)]
+pub(super) struct Stack<S> {
     inner: S,
     observer: Arc<Observer>,
-) -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    // Innermost: a panic is one request's, which is answered 500, and not its connection's or the process's. It sits
-    // inside `observe` so that such a request has an access line like any other.
-    let metrics = Arc::clone(&observer.metrics);
-    let inner = service_fn(move |request| contained(inner.clone(), Arc::clone(&metrics), request));
-    // The request's id and record, its bodies' timers, and what becomes of a body nobody reads. Before it, nothing:
-    // whoever prints a header below must not print a credential.
-    service_fn(move |mut request: Request<Body>| {
+}
+
+impl<S: Inner> Stack<S> {
+    /// Around `inner`.
+    pub(super) fn new(inner: S, observer: Arc<Observer>) -> Self {
+        Self { inner, observer }
+    }
+
+    /// Begins a request.
+    pub(super) fn call(
+        &self,
+        mut request: Request<Body>,
+        peer: &Arc<Peer>,
+        activity: &Arc<Activity>,
+    ) -> Answering<S::Future> {
+        // First of all: whoever prints a header below must not print a credential.
         hide(request.headers_mut(), is_credential);
-        let answer = observe(inner.clone(), Arc::clone(&observer), request);
-        async move {
-            let Ok(mut response) = answer.await;
-            // What a server sets for its own site, before HTTP/2 puts it into a compression table (RFC 7541 §7.1.3).
-            hide(response.headers_mut(), |name| *name == SET_COOKIE);
-            Ok(response)
-        }
-    })
+        let mut inner = self.inner.clone();
+        // The request's id and record, its bodies' timers, and what becomes of a body nobody reads.
+        let (observed, request) = self.observer.begin(request, peer, activity);
+        // Innermost: a panic is one request's, which is answered 500, and not its connection's or the process's. Such
+        // a request has an access line like any other.
+        let metrics = Arc::clone(&self.observer.metrics);
+        let begun = request.and_then(|request| contain(&metrics, || inner.call(request)));
+        let (running, refused) = match begun {
+            Ok(running) => (Some(running), None),
+            Err(refused) => (None, Some(refused)),
+        };
+        Answering { running, refused, observed: Some(observed), metrics }
+    }
+}
+
+pin_project! {
+    /// A request on its way to its answer.
+    ///
+    /// # Cancel safety
+    /// Dropping it writes the record as far as it came.
+    pub(super) struct Answering<F> {
+        #[pin]
+        running: Option<F>,
+        refused: Option<Box<Response<Body>>>,
+        observed: Option<Observed>,
+        metrics: Arc<Metrics>,
+    }
+}
+
+impl<F> Future for Answering<F>
+where
+    F: Future<Output = Result<Response<Body>, Infallible>>,
+{
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let response = match (this.running.as_mut().as_pin_mut(), this.refused.take()) {
+            (Some(running), _) => match contain(this.metrics, || running.poll(cx)) {
+                Ok(polled) => {
+                    let Ok(response) = ready!(polled);
+                    response
+                }
+                Err(panicked) => *panicked,
+            },
+            (None, Some(refused)) => *refused,
+            (None, None) => return Poll::Pending,
+        };
+        // Nothing that a panic may have left half done is looked at again.
+        this.running.set(None);
+        let mut response = match this.observed.take() {
+            Some(observed) => observed.finish(response),
+            None => response,
+        };
+        // What a server sets for its own site, before HTTP/2 puts it into a compression table (RFC 7541 §7.1.3).
+        hide(response.headers_mut(), |name| *name == SET_COOKIE);
+        Poll::Ready(Ok(response))
+    }
 }
 
 /// Marks values that nobody may print.
@@ -65,21 +138,12 @@ fn is_credential(name: &HeaderName) -> bool {
         || matches!(name.as_str(), "private-token" | "job-token" | "deploy-token")
 }
 
-/// Runs a request; if that panics, the answer says so.
-async fn contained<S>(inner: S, metrics: Arc<Metrics>, request: Request<Body>) -> Result<Response<Body>, Infallible>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
-{
-    let mut running = std::pin::pin!(inner.oneshot(request));
-    // Nothing that a panic may have left half done is looked at again: the future is dropped.
-    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx))) {
-        Ok(polled) => polled,
-        Err(payload) => {
-            metrics.panicked();
-            Poll::Ready(Ok(panicked(&*payload)))
-        }
+/// Runs a part of a request; if that panics, the answer says so.
+fn contain<T>(metrics: &Metrics, part: impl FnOnce() -> T) -> Result<T, Box<Response<Body>>> {
+    catch_unwind(AssertUnwindSafe(part)).map_err(|payload| {
+        metrics.panicked();
+        Box::new(panicked(&*payload))
     })
-    .await
 }
 
 /// The answer to a request whose handling panicked. The message is ours and goes to the log, not to the client.

@@ -39,6 +39,7 @@ fn settings() -> Settings {
         connections: 1000,
         connections_per_address: 0,
         header_bytes: 64 * 1024,
+        buffer_bytes: 128 * 1024,
         headers: 100,
         h2_streams: 100,
         handshake: Duration::from_secs(10),

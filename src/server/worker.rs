@@ -6,17 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use http::{Request, Response};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
-use tower::Service;
 
+use super::Error;
 use super::connection::Protocols;
 use super::drain::Drain;
 use super::observe::Observer;
 use super::slots::Slot;
-use super::{Error, stack};
-use crate::base::body::Body;
+use super::stack::{Inner, Stack};
 
 /// How long a worker's blocking tasks are waited for at the end.
 const LAST_WAIT: Duration = Duration::from_millis(100);
@@ -53,8 +51,7 @@ pub(super) fn start<S, F>(
 ) -> Result<Worker, Error>
 where
     F: Fn(usize) -> S + Send + Sync + 'static,
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
+    S: Inner,
 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Worker)?;
     let (sender, mut receiver) = mpsc::unbounded_channel::<Accepted>();
@@ -62,12 +59,12 @@ where
     let thread = std::thread::Builder::new().name(format!("tidegate-{index}"));
     let run = move || {
         runtime.block_on(async {
-            let service = stack::build(factory(index), observer);
+            let stack = Stack::new(factory(index), observer);
             let connections = TaskTracker::new();
             let serving = async {
                 while let Some(Accepted { stream, peer, slot }) = receiver.recv().await {
                     let protocols = Arc::clone(&protocols);
-                    connections.spawn(protocols.serve(stream, peer, slot, service.clone()));
+                    connections.spawn(protocols.serve(stream, peer, slot, stack.clone()));
                 }
                 connections.close();
                 connections.wait().await;

@@ -3,14 +3,16 @@
 //! Every request writes one such line, so it is put together in one buffer with as little ceremony as its fields
 //! allow: most values need no escaping, and the few that do are left to `serde_json`.
 
+use std::cell::RefCell;
 use std::fmt::{self, Write};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
+
+use crate::base::clock::{Clock, Timestamp};
 
 /// Bytes of a line that is long but not unusual.
 const LINE: usize = 1024;
@@ -27,7 +29,7 @@ where
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut line = String::with_capacity(LINE);
         line.push_str("{\"timestamp\":\"");
-        SystemTime.format_time(&mut Writer::new(&mut line))?;
+        timestamp(&mut line);
         line.push_str("\",\"level\":\"");
         line.push_str(event.metadata().level().as_str());
         line.push('"');
@@ -50,11 +52,10 @@ impl Fields<'_> {
         self.0.push_str("\":");
     }
 
-    /// A number, or anything else that is JSON as it prints.
-    fn plain(&mut self, field: &Field, value: impl fmt::Display) {
+    /// What is JSON as it stands.
+    fn plain(&mut self, field: &Field, value: &str) {
         self.name(field);
-        // Writing into a String cannot fail.
-        let _ = write!(self.0, "{value}");
+        self.0.push_str(value);
     }
 }
 
@@ -65,20 +66,21 @@ impl Visit for Fields<'_> {
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.plain(field, value);
+        self.plain(field, if value { "true" } else { "false" });
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.plain(field, value);
+        self.plain(field, itoa::Buffer::new().format(value));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.plain(field, value);
+        self.plain(field, itoa::Buffer::new().format(value));
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
         // JSON has no word for what is no number (RFC 8259 §6).
-        if value.is_finite() { self.plain(field, value) } else { self.plain(field, "null") }
+        let text = if value.is_finite() { value.to_string() } else { "null".to_owned() };
+        self.plain(field, &text);
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
@@ -92,6 +94,29 @@ impl Visit for Fields<'_> {
             string(self.0, &inner);
         }
     }
+}
+
+thread_local! {
+    /// The last second that was written, and its text up to the fraction.
+    static SECOND: RefCell<(Timestamp, String)> = const { RefCell::new((Timestamp(i64::MIN), String::new())) };
+}
+
+/// A moment of RFC 3339, to the microsecond.
+fn timestamp(line: &mut String) {
+    let (second, micros) = Clock::System.precise();
+    SECOND.with_borrow_mut(|(last, text)| {
+        if *last != second {
+            *last = second;
+            *text = second.to_string();
+            let _zone = text.pop();
+        }
+        line.push_str(text);
+    });
+    // A leading one keeps the fraction's zeros, and becomes its point.
+    let fraction = line.len();
+    line.push_str(itoa::Buffer::new().format(micros.saturating_add(1_000_000)));
+    line.replace_range(fraction..=fraction, ".");
+    line.push('Z');
 }
 
 /// A JSON string (RFC 8259 §7).

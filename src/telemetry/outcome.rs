@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::labels::{DeniedReason, Label, Listener, MethodLabel};
 use super::log::ACCESS;
 use super::metrics::{Finished, Metrics};
+use crate::base::peer;
 use crate::oci::name::{RepositoryName, UploadId};
 use crate::oci::route::RouteKind;
 use crate::policy::Renew;
@@ -278,7 +279,7 @@ impl Inner {
             denied = outcome.denied.map(Label::as_str),
             origin = outcome.origin.as_deref(),
             request_id = &*bounded_bytes(outcome.request_id.as_bytes()),
-            client = %outcome.client,
+            client = &*peer::text(outcome.client),
             user_agent = outcome.user_agent.as_ref().map(|value| bounded_bytes(value.as_bytes())).as_deref(),
             bytes_in = finished.bytes_in,
             bytes_out = finished.bytes_out,
@@ -338,7 +339,9 @@ fn protocol(version: Version) -> &'static str {
 /// JSON escapes only the control characters below U+0020; DEL and U+0080 to U+009F drive a terminal as well.
 #[must_use]
 pub fn bounded(text: &str, limit: usize) -> Cow<'_, str> {
-    if text.len() <= limit && !text.chars().any(char::is_control) {
+    // Looks at every byte, which lets it look at many at once; most texts are found fit so.
+    let is_plain = |text: &str| text.bytes().fold(true, |plain, byte| plain & (0x20..0x7f).contains(&byte));
+    if text.len() <= limit && (is_plain(text) || !text.chars().any(char::is_control)) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len().min(limit) + 3);

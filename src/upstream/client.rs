@@ -24,7 +24,7 @@ use super::connector::Connector;
 use super::{Error, Settings};
 use crate::base::body::{Body, BodyError};
 
-/// Read and write buffer of a connection: it bounds what a stalled transfer holds, and takes a head of 64 KiB.
+/// Smallest read and write buffer of a connection: it takes a head of 64 KiB.
 const BUFFER: usize = 72 * 1024;
 /// Header fields of an answer.
 const HEADERS: usize = 128;
@@ -62,14 +62,16 @@ impl Client {
     /// # Errors
     /// [`Error::Tls`] or [`Error::NoRoots`].
     pub fn new(settings: &Settings) -> Result<Self, Error> {
-        Ok(Self::with(Connector::new(settings)?, settings.keep_alive))
+        Ok(Self::with(Connector::new(settings)?, settings))
     }
 
     /// A client with this connector, so that the cores share what it took to make it.
     #[must_use]
-    pub fn with(connector: Connector, keep_alive: Duration) -> Self {
+    pub fn with(connector: Connector, settings: &Settings) -> Self {
         let mut builder = http1::Builder::new();
-        builder.max_buf_size(BUFFER).max_headers(HEADERS);
+        // It bounds what a stalled transfer holds, both ways.
+        builder.max_buf_size(settings.buffer.max(BUFFER)).max_headers(HEADERS);
+        let keep_alive = settings.keep_alive;
         Self(Arc::new(Pool { connector, builder, keep_alive, idle: Mutex::default() }))
     }
 
@@ -89,7 +91,8 @@ impl Client {
             let is_new = kept.is_none();
             let mut connection = match kept {
                 Some(connection) => connection,
-                None => self.0.connect(origin).await?,
+                // Boxed, as it is rare and large: every request would carry the room for it.
+                None => Box::pin(self.0.connect(origin)).await?,
             };
             match connection.sender.try_send_request(request).await {
                 Ok(response) => return Ok(response.map(|body| self.relay(body, connection))),

@@ -49,7 +49,7 @@ impl Registry {
     /// A registry reached through this connector.
     #[must_use]
     pub fn new(connector: Connector, settings: &Settings, origins: Arc<Origins>) -> Self {
-        Self { client: Client::with(connector, settings.keep_alive), origins }
+        Self { client: Client::with(connector, settings), origins }
     }
 
     /// The origins, shared by all cores.

@@ -19,7 +19,6 @@ use super::serving::{Ear, Serving};
 use crate::base::body::Body;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::secret::Secret;
-use crate::cli::date::rfc3339;
 use crate::oci::access::{Action, ResourceActions};
 use crate::oci::credentials::Credentials;
 use crate::oci::token_api::TokenQuery;
@@ -142,7 +141,7 @@ impl Office {
             dies: at + self.minter.ttl(),
         });
         let token = String::from_utf8_lossy(minted.token.expose());
-        let issued_at = rfc3339(minted.expires);
+        let issued_at = minted.expires.to_string();
         answer(StatusCode::OK, &json!({ "token": token, "expires_in": MINUTE.as_secs(), "issued_at": issued_at }))
     }
 

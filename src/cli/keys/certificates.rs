@@ -11,7 +11,6 @@ use rcgen::{
 use zeroize::Zeroizing;
 
 use crate::base::clock::Timestamp;
-use crate::cli::date;
 
 /// Of an authority: as long as an installation without any care should run.
 const AUTHORITY_YEARS: i64 = 10;
@@ -113,6 +112,6 @@ fn serial() -> anyhow::Result<SerialNumber> {
 
 /// Year, month and day, as rcgen wants them.
 fn day(moment: Timestamp) -> anyhow::Result<(i32, u8, u8)> {
-    let (year, month, day) = date::civil(moment);
+    let (year, month, day) = moment.civil();
     Ok((i32::try_from(year)?, u8::try_from(month)?, u8::try_from(day)?))
 }

@@ -27,7 +27,7 @@ use super::certificates::{self, Pair, Purpose};
 use super::files::{self, Reader};
 use super::{InitArgs, ticket};
 use crate::base::clock::Timestamp;
-use crate::cli::{Exit, date};
+use crate::cli::Exit;
 use crate::token::claims::Claims;
 use crate::token::keys::VerifyingKeys;
 use crate::token::minter::Minter;
@@ -164,7 +164,7 @@ impl Init<'_> {
     fn say(&mut self, what: &str, name: &str, until: Option<Timestamp>) -> anyhow::Result<()> {
         let path = self.path(name);
         match until {
-            Some(until) => writeln!(self.out, "{what}   {} (until {})", path.display(), date::rfc3339(until))?,
+            Some(until) => writeln!(self.out, "{what}   {} (until {})", path.display(), until)?,
             None => writeln!(self.out, "{what}   {}", path.display())?,
         }
         Ok(())

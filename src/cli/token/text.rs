@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::report::{Granted, Report, Said};
 use crate::base::clock::Timestamp;
-use crate::cli::date::{rfc3339, span};
+use crate::cli::date::span;
 
 /// Of one value; what is longer is cut, so that a token full of rubbish cannot fill a terminal.
 const LONGEST: usize = 300;
@@ -56,7 +56,7 @@ fn claims(said: &Said, now: i64, out: &mut dyn Write) -> io::Result<()> {
     }
     for (name, at) in [("iat", said.iat), ("nbf", said.nbf), ("exp", Some(said.exp))] {
         if let Some(at) = at {
-            line(out, name, &format!("{}, {}", rfc3339(Timestamp(at)), relative(at - now)))?;
+            line(out, name, &format!("{}, {}", Timestamp(at), relative(at - now)))?;
         }
     }
     if let Some(identity) = &said.identity {

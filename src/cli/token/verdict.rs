@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::report::Against;
 use crate::base::clock::Timestamp;
-use crate::cli::date::{rfc3339, span};
+use crate::cli::date::span;
 use crate::token::claims::Claims;
 use crate::token::compact::Header;
 use crate::token::verifier::{Signed, Standing, TokenError};
@@ -110,7 +110,7 @@ fn refusal(error: TokenError, seen: &Seen<'_>, against: &Against) -> String {
 fn early(claims: &Claims, now: Timestamp) -> String {
     match claims.not_before.filter(|nbf| now.0 < nbf.0 - LEEWAY) {
         Some(nbf) => {
-            format!("it is not valid before {}, in {}: do the clocks agree?", rfc3339(nbf), span(nbf.since(now)))
+            format!("it is not valid before {}, in {}: do the clocks agree?", nbf, span(nbf.since(now)))
         }
         None => "the certificate in its `x5c` is not valid yet".to_owned(),
     }

@@ -99,6 +99,7 @@ impl Lowering<'_> {
             connections_per_address: size(limits.connections_per_address.value.into()),
             header_bytes: size(limits.header_bytes.value.0),
             headers: size(limits.headers.value.into()),
+            buffer_bytes: size(limits.buffer_bytes.value.0),
             h2_streams: limits.h2_streams.value,
             handshake: timeouts.handshake.value.0,
             request_head: timeouts.request_head.value.0,

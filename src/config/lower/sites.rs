@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use http::Uri;
 
-use super::{Certificate, Lowering, transposed};
+use super::{Certificate, Lowering, size, transposed};
 use crate::authority::gitlab;
 use crate::config::defaults::{TOKEN_PATH, UPSTREAM_KEEP_ALIVE};
 use crate::config::file::{Authority, File, Registry, Site, Timeouts};
@@ -115,8 +115,8 @@ impl Lowering<'_> {
         let authority = site.authority.as_ref().filter(|authority| self.is_authority(authority, file));
         let realm = self.realm(place, site, file);
         let renew = self.renew(place, site, file);
-        let registry = site.registry.as_ref().map(|registry| self.registry(registry, &file.timeouts));
-        let proxy = site.proxy.as_ref().map(|proxy| self.proxy(&proxy.value, &file.timeouts));
+        let registry = site.registry.as_ref().map(|registry| self.registry(registry, file));
+        let proxy = site.proxy.as_ref().map(|proxy| self.proxy(&proxy.value, file));
         if registry.is_none() && self.left_out(&site.proxy, place, "proxy") && !self.spoken_of(place, "registry") {
             let instead = "write a table `registry` with `origins`, or `proxy`, or both";
             self.reporter.error(place, "nothing stands behind this site", instead);
@@ -188,7 +188,7 @@ impl Lowering<'_> {
         Some(chosen.value)
     }
 
-    fn registry(&mut self, registry: &Registry, timeouts: &Timeouts) -> Option<RegistrySettings> {
+    fn registry(&mut self, registry: &Registry, file: &File) -> Option<RegistrySettings> {
         let origins = registry.origins.as_ref().and_then(|origins| self.origins(origins, registry.ca.as_ref()));
         let roots = self.optional_roots(registry.ca.as_ref());
         let client = match (&registry.client_certificate, &registry.client_key) {
@@ -199,18 +199,18 @@ impl Lowering<'_> {
         };
         let host = registry.host.as_ref().map(|host| http::HeaderValue::from_str(&host.value.0).ok());
         Some(RegistrySettings {
-            upstream: upstream::Settings { client: client?, ..reached(origins?, roots?, timeouts) },
+            upstream: upstream::Settings { client: client?, ..reached(origins?, roots?, file) },
             host: transposed(host)?,
             redirects: registry.redirects.value.clone(),
         })
     }
 
-    fn proxy(&mut self, proxy: &Proxy, timeouts: &Timeouts) -> Option<upstream::Settings> {
+    fn proxy(&mut self, proxy: &Proxy, file: &File) -> Option<upstream::Settings> {
         if let Some(url) = &proxy.url {
             self.ca_is_used(proxy.ca.as_ref(), std::iter::once(&url.value.0));
         }
         let roots = self.optional_roots(proxy.ca.as_ref());
-        Some(reached(vec![proxy.url.as_ref()?.value.0.clone()], roots?, timeouts))
+        Some(reached(vec![proxy.url.as_ref()?.value.0.clone()], roots?, file))
     }
 
     fn origins(&mut self, origins: &At<Vec<At<Origin>>>, ca: Option<&At<PathBuf>>) -> Option<Vec<Uri>> {
@@ -272,7 +272,8 @@ impl Lowering<'_> {
 }
 
 /// A peer reached without a client certificate.
-fn reached(origins: Vec<Uri>, roots: Option<Vec<Certificate>>, timeouts: &Timeouts) -> upstream::Settings {
+fn reached(origins: Vec<Uri>, roots: Option<Vec<Certificate>>, file: &File) -> upstream::Settings {
+    let timeouts = &file.timeouts;
     upstream::Settings {
         origins,
         roots,
@@ -280,6 +281,7 @@ fn reached(origins: Vec<Uri>, roots: Option<Vec<Certificate>>, timeouts: &Timeou
         connect: timeouts.connect.value.0,
         idle: timeouts.idle.value.0,
         response: timeouts.response.value.0,
+        buffer: size(file.limits.buffer_bytes.value.0),
         keep_alive: UPSTREAM_KEEP_ALIVE,
     }
 }

@@ -63,7 +63,7 @@ impl Fixture {
             secure: true,
             server_name: None,
         };
-        request.extensions_mut().insert(peer.clone());
+        request.extensions_mut().insert(Arc::new(peer.clone()));
         request.headers_mut().insert("host", HeaderValue::from_static("registry.example.com"));
         let client = ClientOrigin::of(&request, &peer, &["10.0.0.0/8".parse().unwrap()]);
         let (head, body) = request.into_parts();

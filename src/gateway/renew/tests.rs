@@ -35,10 +35,10 @@ fn a_token_that_ends_as_it_begins_is_never_fresh() {
 fn tokens_and_accesses_never_share_a_key() {
     let pull = Needed::Resources(vec![ResourceActions::repository("g/p", &[Action::Pull])]);
     let keys = [
-        cache_key(TokenDigest::of(b"one"), &Needed::AnyToken),
-        cache_key(TokenDigest::of(b"one*"), &Needed::AnyToken),
-        cache_key(TokenDigest::of(b"one"), &Needed::WholeToken),
-        cache_key(TokenDigest::of(b"one"), &pull),
+        cache_key(Fingerprint::of(b"one"), &Needed::AnyToken),
+        cache_key(Fingerprint::of(b"one*"), &Needed::AnyToken),
+        cache_key(Fingerprint::of(b"one"), &Needed::WholeToken),
+        cache_key(Fingerprint::of(b"one"), &pull),
     ];
     for (at, key) in keys.iter().enumerate() {
         assert!(!keys[at + 1..].contains(key));
@@ -66,7 +66,7 @@ proptest! {
         one in ("[a*]{1,3}", needed()),
         other in ("[a*]{1,3}", needed()),
     ) {
-        let key = |(token, needed): &(String, Needed)| cache_key(TokenDigest::of(token.as_bytes()), needed);
+        let key = |(token, needed): &(String, Needed)| cache_key(Fingerprint::of(token.as_bytes()), needed);
         prop_assert_eq!(key(&one) == key(&other), one == other);
     }
 
@@ -76,8 +76,8 @@ proptest! {
         text in "(\\*|repository:[ab]{1,3}:pull)",
         needed in needed(),
     ) {
-        let longer = TokenDigest::of(format!("{token}{text}").as_bytes());
-        let token = TokenDigest::of(token.as_bytes());
+        let longer = Fingerprint::of(format!("{token}{text}").as_bytes());
+        let token = Fingerprint::of(token.as_bytes());
         prop_assert_ne!(cache_key(longer, &Needed::AnyToken), cache_key(token, &needed));
     }
 }

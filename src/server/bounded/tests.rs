@@ -1,5 +1,7 @@
 use super::*;
 
+const READ: usize = 64 * 1024;
+
 /// As many bytes of `sent` at a time, whatever the reader has room for: as TLS gives its records.
 struct Records<'a> {
     sent: &'a [u8],
@@ -18,7 +20,7 @@ impl AsyncRead for Records<'_> {
 #[tokio::test]
 async fn a_read_gathers_records_up_to_the_bound_and_none_is_lost() {
     let sent: Vec<u8> = (0..200_000u32).map(|number| u8::try_from(number % 251).unwrap()).collect();
-    let mut bounded = Bounded::new(Records { sent: &sent, record: 16 * 1024 });
+    let mut bounded = Bounded::new(Records { sent: &sent, record: 16 * 1024 }, READ);
     let (mut got, mut reads, mut buffer) = (Vec::new(), Vec::new(), vec![0; 128 * 1024]);
     loop {
         let read = bounded.read(&mut buffer).await.unwrap();
@@ -35,7 +37,7 @@ async fn a_read_gathers_records_up_to_the_bound_and_none_is_lost() {
 #[tokio::test]
 async fn what_came_before_an_error_is_given_before_it() {
     let broken = broken_connection();
-    let mut bounded = Bounded::new(AsyncReadExt::chain(&b"head"[..], broken));
+    let mut bounded = Bounded::new(AsyncReadExt::chain(&b"head"[..], broken), READ);
     let mut buffer = [0; 16];
     assert_eq!(bounded.read(&mut buffer).await.unwrap(), 4);
     assert_eq!(bounded.read(&mut buffer).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);

@@ -6,7 +6,7 @@ use crate::server::observe::REQUEST_ID;
 
 /// Says what the service is told of the connection.
 async fn introduce(request: Request<Body>) -> Response<Body> {
-    let peer = request.extensions().get::<Peer>().unwrap();
+    let peer = request.extensions().get::<Arc<Peer>>().unwrap();
     let (address, secure, name) = (peer.address.ip(), peer.secure, peer.server_name.as_deref().unwrap_or("none"));
     Response::new(Body::full(format!("{:?} {address} secure={secure} name={name}", request.version())))
 }
