@@ -36,6 +36,13 @@ impl Used {
     }
 }
 
+/// The CPU time of a process and its children while some work is done, and what the work gives.
+pub(crate) async fn spent<T>(pid: u32, work: impl Future<Output = Result<T>>) -> Result<(Duration, T)> {
+    let before = Used::read(pid)?;
+    let done = work.await?;
+    Ok((Used::read(pid)?.since(&before), done))
+}
+
 /// The proportional share of memory of a process and its children, in bytes. Tidegate keeps its maps from its neighbours:
 /// without root it is what is resident, which is the same for a process that shares nothing.
 pub(crate) fn memory(pid: u32) -> Result<u64> {

@@ -9,13 +9,18 @@
 //! `/proc`. `make bench` builds and runs it; `docs/performance.md` says how to read what it prints.
 //!
 //! ```text
-//! cargo bench --profile dev --bench bench -- [proxies|memory] --tidegate target/release/tidegate
+//! cargo bench --profile dev --bench bench -- [proxies|memory|growth|relay|tokens] --tidegate target/release/tidegate
 //!     --rounds N   --only pull,push,chunked,h1,h2   --quick   --json FILE   --check   --without-peers
 //! ```
 
 #![expect(clippy::print_stdout, reason = "a program that prints a table")]
 
+mod authority;
 mod cpu;
+mod endpoint;
+mod far;
+mod growth;
+mod line;
 mod load;
 mod memory;
 mod origin;
@@ -69,6 +74,9 @@ pub(crate) struct Common {
     /// Tidegate alone
     #[arg(long, global = true)]
     without_peers: bool,
+    /// Tidegate's `tokens.cache`, as its configuration spells it; none: its default
+    #[arg(long, global = true)]
+    token_cache: Option<String>,
     /// Keep the configurations and logs of the run in this directory
     #[arg(long, global = true)]
     keep: Option<PathBuf>,
@@ -90,6 +98,12 @@ enum What {
     Proxies,
     /// Memory of idle connections, stalled uploads, and pushes to a slow registry
     Memory,
+    /// Whether many connections or tokens make a request or a GiB dearer
+    Growth,
+    /// How long a transfer takes over a line of 100 ms, HTTP/2 beside HTTP/1.1
+    Relay,
+    /// What a token costs, and how often the authority is asked
+    Tokens,
 }
 
 fn main() -> Result<ExitCode> {
@@ -100,6 +114,9 @@ fn main() -> Result<ExitCode> {
         match asked.what.unwrap_or(What::Proxies) {
             What::Proxies => proxies::run(&asked.common).await,
             What::Memory => memory::run(&asked.common).await,
+            What::Growth => growth::run(&asked.common).await,
+            What::Relay => far::run(&asked.common).await,
+            What::Tokens => endpoint::run(&asked.common).await,
         }
     })?;
     println!("{}", report.text());

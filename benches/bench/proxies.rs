@@ -1,13 +1,11 @@
 //! CPU per GiB and per small request, beside nginx and HAProxy: turn by turn, so that whatever else the machine does
 //! meets all of them alike.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result};
 use tokio::time::Instant;
 
 use crate::Common;
-use crate::cpu::{Used, memory};
+use crate::cpu::{memory, spent};
 use crate::load::{Client, bulk, h1, h2};
 use crate::peers::{Kind, Peer};
 use crate::stage::{Stage, say};
@@ -111,32 +109,25 @@ async fn measure(scenario: Scenario, peer: &Peer, client: &Client, tokens: &[Str
     let (used, units) = match scenario {
         Scenario::Pull => {
             let connections = bulk().await?;
-            (spent(peer, bulk::pull(connections, bytes)).await?, gib(TRANSFERS))
+            (spent(peer.pid, bulk::pull(connections, bytes)).await?.0, gib(TRANSFERS))
         }
         Scenario::Push | Scenario::Chunked => {
             let uploads = bulk::begin(bulk().await?).await?;
             let framing = if scenario == Scenario::Push { bulk::Framing::Length } else { bulk::Framing::Chunked };
-            (spent(peer, bulk::push(uploads, bytes, framing)).await?, gib(TRANSFERS))
+            (spent(peer.pid, bulk::push(uploads, bytes, framing)).await?.0, gib(TRANSFERS))
         }
         Scenario::SmallH1 => {
             let connections = h1::open(client, peer.address, CONNECTIONS, tokens).await?;
             let each = requests / CONNECTIONS;
-            (spent(peer, h1::small(connections, each)).await?, (each * CONNECTIONS) as f64 / 1e6)
+            (spent(peer.pid, h1::small(connections, each)).await?.0, (each * CONNECTIONS) as f64 / 1e6)
         }
         Scenario::SmallH2 => {
             let connections = h2::open(client, peer.address, H2.0, tokens).await?;
             let each = requests / H2.0 / H2.1;
-            (spent(peer, h2::small(&connections, H2.1, each)).await?, (each * H2.0 * H2.1) as f64 / 1e6)
+            (spent(peer.pid, h2::small(&connections, H2.1, each)).await?.0, (each * H2.0 * H2.1) as f64 / 1e6)
         }
     };
     Ok(used.as_secs_f64() / units)
-}
-
-/// The CPU time of a proxy while some work is done.
-async fn spent(peer: &Peer, work: impl Future<Output = Result<()>>) -> Result<Duration> {
-    let before = Used::read(peer.pid)?;
-    work.await?;
-    Ok(Used::read(peer.pid)?.since(&before))
 }
 
 /// What each keeps in memory after all that.

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::keys::Keys;
 use crate::load::Client;
-use crate::peers::{Kind, Peer, free_address};
+use crate::peers::{Given, Kind, Peer, free_address};
 use crate::tokens::Mint;
 use crate::{Common, origin};
 
@@ -21,6 +21,7 @@ pub(crate) struct Stage {
     pub(crate) mint: Mint,
     pub(crate) origin: SocketAddr,
     pub(crate) authority: SocketAddr,
+    token_cache: Option<String>,
 }
 
 impl Stage {
@@ -35,12 +36,26 @@ impl Stage {
         };
         let keys = Keys::make(&dir.join("keys"), &[])?;
         let mint = Mint::new(&keys)?;
-        Ok(Self { dir, _temporary: temporary, keys, mint, origin: origin::start()?, authority: free_address()? })
+        Ok(Self {
+            dir,
+            _temporary: temporary,
+            keys,
+            mint,
+            origin: origin::start()?,
+            authority: free_address()?,
+            token_cache: common.token_cache.clone(),
+        })
     }
 
     /// Starts one proxy.
     pub(crate) async fn start(&self, kind: Kind) -> Result<Peer> {
-        Peer::start(kind, &self.dir, self.origin, self.authority, &self.keys).await
+        let given = Given {
+            origin: self.origin,
+            authority: self.authority,
+            keys: &self.keys,
+            token_cache: self.token_cache.as_deref(),
+        };
+        Peer::start(kind, &self.dir, given).await
     }
 
     /// Somebody who trusts the proxies' certificate.

@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 /// Against whom a target is meant.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Against {
     /// The cheapest of all columns of peers.
     Best,
@@ -15,10 +15,12 @@ pub(crate) enum Against {
     Named(&'static str),
     /// No peer: the figure itself.
     Figure,
+    /// A figure of another row, by what it is called.
+    Other(&'static str, f64),
 }
 
 /// What a row has to reach.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Target {
     pub(crate) against: Against,
     pub(crate) most: f64,
@@ -52,6 +54,16 @@ impl Row {
         self.columns.iter().map(|(name, ours, figures)| (name.as_str(), *ours, median(figures)))
     }
 
+    /// The median of the first of our columns, if it was measured.
+    pub(crate) fn ours(&self) -> Option<f64> {
+        self.medians().find(|(_, ours, _)| *ours).map(|(_, _, figure)| figure)
+    }
+
+    /// The median of a column, if it was measured.
+    pub(crate) fn column(&self, name: &str) -> Option<f64> {
+        self.medians().find(|(column, _, _)| *column == name).map(|(_, _, figure)| figure)
+    }
+
     /// What a target is measured by: a figure of ours over that of the peer.
     fn ratio(&self, ours: f64, against: &Against) -> Option<f64> {
         let peer = |start: &str| {
@@ -62,12 +74,13 @@ impl Row {
             Against::Best => peer("").map(|peer| ours / peer),
             Against::Named(name) => peer(name).map(|peer| ours / peer),
             Against::Figure => Some(ours),
+            Against::Other(_, other) => Some(ours / other),
         }
     }
 
     /// Each target with the ratio that the first of our columns has.
     fn verdicts(&self) -> Vec<(&Target, f64)> {
-        let Some((_, _, ours)) = self.medians().find(|(_, ours, _)| *ours) else { return Vec::new() };
+        let Some(ours) = self.ours() else { return Vec::new() };
         self.targets.iter().filter_map(|target| Some((target, self.ratio(ours, &target.against)?))).collect()
     }
 }
@@ -155,7 +168,7 @@ fn verdict(target: &Target, ratio: f64) -> String {
 fn words(against: &Against) -> &'static str {
     match against {
         Against::Best => "the better peer",
-        Against::Named(name) => name,
+        Against::Named(name) | Against::Other(name, _) => name,
         Against::Figure => "the figure itself",
     }
 }

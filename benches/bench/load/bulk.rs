@@ -8,8 +8,8 @@ use crate::origin::digest;
 use crate::tokens::REPOSITORY;
 
 /// What Go's `io.Copy` hands over at a time, and with it docker, containerd and podman.
-const PIECE: usize = 32 << 10;
-static ZEROS: [u8; PIECE] = [0; PIECE];
+pub(super) const PIECE: usize = 32 << 10;
+pub(super) static ZEROS: [u8; PIECE] = [0; PIECE];
 
 /// How the body of a push is framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub(crate) async fn begin(connections: Vec<Connection>) -> Result<Vec<Upload>> {
 }
 
 /// An absolute Location as the target of a request (RFC 9112 §3.2.1).
-fn origin_form(location: &str) -> &str {
+pub(super) fn origin_form(location: &str) -> &str {
     let rest = location.split_once("://").map(|(_, rest)| rest);
     rest.and_then(|rest| rest.get(rest.find('/')?..)).unwrap_or(location)
 }
@@ -101,8 +101,18 @@ async fn body(connection: &mut Connection, bytes: u64, framing: Framing) -> Resu
         Framing::Length => ZEROS.to_vec(),
         Framing::Chunked => [format!("{PIECE:x}\r\n").as_bytes(), &ZEROS, b"\r\n"].concat(),
     };
-    for _ in 0..bytes / u64::try_from(PIECE)? {
+    let whole = u64::try_from(PIECE)?;
+    for _ in 0..bytes / whole {
         connection.send(&piece).await?;
+    }
+    let rest = usize::try_from(bytes % whole)?;
+    if rest > 0 {
+        let rest = ZEROS.get(..rest).unwrap_or(&ZEROS);
+        let last = match framing {
+            Framing::Length => rest.to_vec(),
+            Framing::Chunked => [format!("{:x}\r\n", rest.len()).as_bytes(), rest, b"\r\n"].concat(),
+        };
+        connection.send(&last).await?;
     }
     if framing == Framing::Chunked {
         connection.send(b"0\r\n\r\n").await?;

@@ -1,5 +1,6 @@
 //! One HTTP/1.1 connection, by hand: a client that costs as little as it can.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
@@ -18,7 +19,8 @@ const PIECE: usize = 128 << 10;
 pub(crate) struct Connection {
     stream: TlsStream<TcpStream>,
     buffer: BytesMut,
-    pub(crate) token: String,
+    /// Values of `Authorization`; a request shows the first, which then goes to the end.
+    shows: VecDeque<String>,
 }
 
 /// The head of an answer; its body was read and thrown away.
@@ -33,15 +35,20 @@ impl Connection {
     /// TLS and nothing more.
     pub(crate) async fn open(client: &Client, address: SocketAddr, token: &str) -> Result<Self> {
         let stream = client.h1(address).await?;
-        Ok(Self { stream, buffer: BytesMut::new(), token: token.to_owned() })
+        Ok(Self { stream, buffer: BytesMut::new(), shows: VecDeque::from([bearer(token)]) })
+    }
+
+    /// How many values of `Authorization` it shows in turn.
+    pub(crate) fn credentials(&self) -> usize {
+        self.shows.len()
     }
 
     /// A head without a body.
     pub(crate) fn head(&self, method: &str, target: &str, more: &str) -> String {
         format!(
             "{method} {target} HTTP/1.1\r\nHost: registry.example.com\r\nUser-Agent: docker/27.5.1 go/go1.22.11\r\n\
-             Authorization: Bearer {}\r\nAccept: application/vnd.oci.image.manifest.v1+json\r\n{more}\r\n",
-            self.token
+             Authorization: {}\r\nAccept: application/vnd.oci.image.manifest.v1+json\r\n{more}\r\n",
+            self.shows.front().map_or("", String::as_str)
         )
     }
 
@@ -96,12 +103,22 @@ impl Connection {
 
     /// A small authenticated request.
     pub(crate) async fn small(&mut self) -> Result<()> {
-        let head = self.head("GET", &format!("/v2/{REPOSITORY}/manifests/latest"), "");
-        self.send(head.as_bytes()).await?;
-        let answer = self.answer().await?;
+        let answer = self.get(&format!("/v2/{REPOSITORY}/manifests/latest")).await?;
         ensure!(answer.status == 200 && answer.length == 512, "a small request: {answer:?}");
         Ok(())
     }
+
+    /// A request that reads, with the next credential.
+    pub(crate) async fn get(&mut self, target: &str) -> Result<Answer> {
+        let head = self.head("GET", target, "");
+        self.shows.rotate_left(1);
+        self.send(head.as_bytes()).await?;
+        self.answer().await
+    }
+}
+
+fn bearer(token: &str) -> String {
+    format!("Bearer {token}")
 }
 
 /// So many connections, each with one of the tokens, each after one small request.
@@ -120,19 +137,64 @@ pub(crate) async fn open(
     Ok(connections)
 }
 
+/// Gives each connection the tokens that it shows from now on: every token to one of them, or where there are fewer, one
+/// to each.
+pub(crate) fn deal(connections: &mut [Connection], tokens: &[String]) {
+    deal_credentials(connections, tokens.iter().map(|token| bearer(token)).collect());
+}
+
+/// The same with whole values of `Authorization`.
+pub(crate) fn deal_credentials(connections: &mut [Connection], values: Vec<String>) {
+    let hands = values.len().max(connections.len());
+    for connection in &mut *connections {
+        connection.shows.clear();
+    }
+    let count = connections.len();
+    for (number, value) in values.iter().cycle().take(hands).enumerate() {
+        if let Some(connection) = connections.get_mut(number % count) {
+            connection.shows.push_back(value.clone());
+        }
+    }
+}
+
 /// Sends `each` small requests on every connection, one after the other, all connections at a time.
-pub(crate) async fn small(connections: Vec<Connection>, each: usize) -> Result<()> {
+pub(crate) async fn small(connections: Vec<Connection>, each: usize) -> Result<Vec<Connection>> {
+    every(connections, async move |connection| {
+        for _ in 0..each {
+            connection.small().await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Shows every token of every connection `times` times, one after the other.
+pub(crate) async fn passes(connections: Vec<Connection>, times: usize) -> Result<Vec<Connection>> {
+    every(connections, async move |connection| {
+        for _ in 0..times * connection.credentials() {
+            connection.small().await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Does the same on all connections at a time, and gives them back.
+pub(crate) async fn every<F>(connections: Vec<Connection>, work: F) -> Result<Vec<Connection>>
+where
+    F: AsyncFn(&mut Connection) -> Result<()> + Clone + 'static,
+{
     let mut running = JoinSet::new();
     for mut connection in connections {
+        let work = work.clone();
         running.spawn_local(async move {
-            for _ in 0..each {
-                connection.small().await?;
-            }
-            anyhow::Ok(())
+            work(&mut connection).await?;
+            anyhow::Ok(connection)
         });
     }
+    let mut connections = Vec::with_capacity(running.len());
     while let Some(ended) = running.join_next().await {
-        ended??;
+        connections.push(ended??);
     }
-    Ok(())
+    Ok(connections)
 }

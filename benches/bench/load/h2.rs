@@ -1,28 +1,42 @@
 //! HTTP/2 connections, by hyper.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
-use http::{Request, Version};
-use http_body_util::{BodyExt as _, Empty};
+use http::{Request, Response, Version};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::task::JoinSet;
 
 use super::Client;
+use super::bulk::{PIECE, ZEROS, origin_form};
+use crate::origin::digest;
 use crate::tokens::REPOSITORY;
+
+/// The largest window there is (RFC 9113 §6.9.1): what a client lets come is never what holds a transfer up.
+const WINDOW: u32 = i32::MAX.cast_unsigned();
 
 /// One connection and the token it shows.
 pub(crate) struct Connection {
-    sender: SendRequest<Empty<Bytes>>,
+    sender: SendRequest<Zeros>,
     token: String,
 }
 
 impl Connection {
     async fn open(client: &Client, address: SocketAddr, token: &str) -> Result<Self> {
         let stream = TokioIo::new(client.h2(address).await?);
-        let (sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await?;
+        let (sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+            .initial_connection_window_size(WINDOW)
+            .initial_stream_window_size(WINDOW)
+            .handshake(stream)
+            .await?;
         tokio::task::spawn_local(async move {
             // What it meant for a request is told there.
             let _ended = connection.await;
@@ -31,15 +45,54 @@ impl Connection {
     }
 }
 
-async fn request(mut sender: SendRequest<Empty<Bytes>>, token: String) -> Result<()> {
-    let request = Request::get(format!("https://registry.example.com/v2/{REPOSITORY}/manifests/latest"))
+/// The body of a request: so many bytes, in pieces.
+struct Zeros(u64);
+
+impl Body for Zeros {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let here = usize::try_from(self.0).unwrap_or(PIECE).min(PIECE);
+        if here == 0 {
+            return Poll::Ready(None);
+        }
+        self.0 -= here as u64;
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(ZEROS.get(..here).unwrap_or(&ZEROS))))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0 == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0)
+    }
+}
+
+async fn send(
+    mut sender: SendRequest<Zeros>,
+    token: &str,
+    method: &str,
+    target: &str,
+    bytes: u64,
+) -> Result<Response<Incoming>> {
+    let mut request = Request::builder()
+        .method(method)
+        .uri(format!("https://registry.example.com{target}"))
         .version(Version::HTTP_2)
         .header("user-agent", "docker/27.5.1 go/go1.22.11")
         .header("accept", "application/vnd.oci.image.manifest.v1+json")
-        .header("authorization", format!("Bearer {token}"))
-        .body(Empty::new())?;
+        .header("authorization", format!("Bearer {token}"));
+    if bytes > 0 {
+        request = request.header("content-type", "application/octet-stream");
+    }
     sender.ready().await?;
-    let response = sender.send_request(request).await?;
+    Ok(sender.send_request(request.body(Zeros(bytes))?).await?)
+}
+
+async fn request(sender: SendRequest<Zeros>, token: String) -> Result<()> {
+    let response = send(sender, &token, "GET", &format!("/v2/{REPOSITORY}/manifests/latest"), 0).await?;
     let status = response.status();
     let length = response.into_body().collect().await?.to_bytes().len();
     ensure!(status == 200 && length == 512, "a small request: {status}, {length} bytes");
@@ -79,5 +132,34 @@ pub(crate) async fn small(connections: &[Connection], streams: usize, each: usiz
     while let Some(ended) = running.join_next().await {
         ended??;
     }
+    Ok(())
+}
+
+/// Pulls a blob of so many bytes.
+pub(crate) async fn pull(connection: &Connection, bytes: u64) -> Result<()> {
+    let target = format!("/v2/{REPOSITORY}/blobs/{}", digest(bytes));
+    let response = send(connection.sender.clone(), &connection.token, "GET", &target, 0).await?;
+    let status = response.status();
+    let (mut body, mut length) = (response.into_body(), 0);
+    while let Some(frame) = body.frame().await {
+        length += frame?.data_ref().map_or(0, |data| data.len() as u64);
+    }
+    ensure!(status == 200 && length == bytes, "a pull: {status}, {length} bytes");
+    Ok(())
+}
+
+/// Begins an upload and says where its body goes.
+pub(crate) async fn begin(connection: &Connection) -> Result<String> {
+    let target = format!("/v2/{REPOSITORY}/blobs/uploads/");
+    let response = send(connection.sender.clone(), &connection.token, "POST", &target, 0).await?;
+    ensure!(response.status() == 202, "POST: {}", response.status());
+    let location = response.headers().get("location").context("no Location")?.to_str()?;
+    Ok(origin_form(location).to_owned())
+}
+
+/// Sends the body of an upload.
+pub(crate) async fn push(connection: &Connection, location: &str, bytes: u64) -> Result<()> {
+    let response = send(connection.sender.clone(), &connection.token, "PATCH", location, bytes).await?;
+    ensure!(response.status() == 202, "PATCH: {}", response.status());
     Ok(())
 }

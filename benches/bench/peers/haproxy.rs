@@ -7,7 +7,8 @@ use super::Orders;
 /// Writes its configuration and returns what it is called with. It wants certificate and key in one file.
 pub(super) fn arguments(orders: &Orders<'_>) -> Result<Vec<String>> {
     let pem = orders.dir.join("tls.pem");
-    let both = [std::fs::read(&orders.keys.tls_certificate)?, std::fs::read(&orders.keys.tls_key)?].concat();
+    let both =
+        [std::fs::read(&orders.given.keys.tls_certificate)?, std::fs::read(&orders.given.keys.tls_key)?].concat();
     std::fs::write(&pem, both)?;
     let file = orders.dir.join("haproxy.cfg");
     let text = format!(
@@ -39,7 +40,7 @@ backend registry
         cores = orders.cores,
         address = orders.address,
         pem = pem.display(),
-        origin = orders.origin,
+        origin = orders.given.origin,
     );
     std::fs::write(&file, text)?;
     Ok(vec!["-db".into(), "-f".into(), file.display().to_string()])

@@ -46,14 +46,22 @@ impl Kind {
     }
 }
 
-/// What a proxy is told.
-#[derive(Debug)]
-pub(crate) struct Orders<'a> {
-    pub(crate) address: SocketAddr,
+/// What all proxies of a run are told.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Given<'a> {
     pub(crate) origin: SocketAddr,
     /// The token endpoint's; nobody there unless the measurement is about it.
     pub(crate) authority: SocketAddr,
     pub(crate) keys: &'a Keys,
+    /// Tidegate's `tokens.cache`; none: its default.
+    pub(crate) token_cache: Option<&'a str>,
+}
+
+/// What one proxy is told.
+#[derive(Debug)]
+pub(crate) struct Orders<'a> {
+    pub(crate) given: Given<'a>,
+    pub(crate) address: SocketAddr,
     pub(crate) dir: &'a Path,
     pub(crate) cores: usize,
 }
@@ -69,18 +77,12 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// Starts it, with its files in a directory of its own, and waits until it listens.
-    pub(crate) async fn start(
-        kind: Kind,
-        dir: &Path,
-        origin: SocketAddr,
-        authority: SocketAddr,
-        keys: &Keys,
-    ) -> Result<Self> {
+    pub(crate) async fn start(kind: Kind, dir: &Path, given: Given<'_>) -> Result<Self> {
         let dir = dir.join(kind.name());
         std::fs::create_dir_all(&dir)?;
         let address = free_address()?;
         let cores = std::thread::available_parallelism()?.get();
-        let orders = Orders { address, origin, authority, keys, dir: &dir, cores };
+        let orders = Orders { given, address, dir: &dir, cores };
         let (program, arguments) = match &kind {
             Kind::Tidegate(_, program) => (program.clone(), tidegate::arguments(&orders)?),
             Kind::Nginx => (daemon("nginx")?, nginx::arguments(&orders, false)?),

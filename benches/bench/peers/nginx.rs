@@ -59,10 +59,10 @@ http {{
 }}
 ",
         cores = orders.cores,
-        origin = orders.origin,
+        origin = orders.given.origin,
         address = orders.address,
-        certificate = orders.keys.tls_certificate.display(),
-        key = orders.keys.tls_key.display(),
+        certificate = orders.given.keys.tls_certificate.display(),
+        key = orders.given.keys.tls_key.display(),
         buffering = if buffering { "on" } else { "off" },
     )
 }

@@ -8,7 +8,7 @@ use crate::tokens::{ISSUER, SERVICE};
 /// Writes its configuration and returns what it is called with.
 pub(super) fn arguments(orders: &Orders<'_>) -> Result<Vec<String>> {
     let file = orders.dir.join("tidegate.toml");
-    let keys = orders.keys;
+    let keys = orders.given.keys;
     let text = format!(
         "[listeners.public]
 address = \"{address}\"
@@ -29,16 +29,17 @@ origins = [\"http://{origin}\"]
 [signing]
 key = \"{signing}\"
 certificate = \"{leaf}\"
-",
+{tokens}",
         address = orders.address,
         admin = free_address()?,
         certificate = keys.tls_certificate.display(),
         key = keys.tls_key.display(),
-        authority = orders.authority,
+        authority = orders.given.authority,
         trusted = keys.authority_certificate.display(),
-        origin = orders.origin,
+        origin = orders.given.origin,
         signing = keys.signing_key.display(),
         leaf = keys.signing_leaf.display(),
+        tokens = orders.given.token_cache.map(|bytes| format!("[tokens]\ncache = \"{bytes}\"\n")).unwrap_or_default(),
     );
     std::fs::write(&file, text)?;
     Ok(vec!["serve".into(), "--config".into(), file.display().to_string()])

@@ -1,0 +1,196 @@
+//! Growth: whether the cost of a request or a GiB stays what it is as connections and tokens become many.
+//!
+//! ```text
+//! small, pull, push   1, 32, 256, 2,000 connections: the same requests or bytes in all, of 32 tokens
+//! tokens              10, 10,000, 100,000 tokens, each shown 21 times on 32 connections by a process that knew none
+//! ```
+//! The reference is the row of 32 connections, or of 10 tokens. A transfer is a request too: what 2,000 of them cost beside
+//! their bytes is in their row.
+
+use anyhow::{Context, Result};
+use tokio::time::Instant;
+
+use crate::Common;
+use crate::cpu::{memory, spent};
+use crate::load::{Client, bulk, h1};
+use crate::peers::{Kind, Peer};
+use crate::stage::{Stage, say};
+use crate::table::{Against, Report, Row, Target};
+
+const CONNECTIONS: [usize; 4] = [1, 32, 256, 2_000];
+/// The row that the others are measured by, and how many connections show many tokens.
+const REFERENCE: usize = 32;
+/// Small requests of a row.
+const REQUESTS: usize = 40_000;
+/// Bytes of a row, of all transfers.
+const BYTES: u64 = 2 << 30;
+const TOKENS: [usize; 3] = [10, 10_000, 100_000];
+/// How often each token is shown once it is known. A row of few tokens has as many requests as [`REQUESTS`].
+const PASSES: usize = 20;
+/// Flat: within so much of the reference.
+const MOST: f64 = 1.15;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Load {
+    Small,
+    Pull,
+    Push,
+}
+
+impl Load {
+    const ALL: [Self; 3] = [Self::Small, Self::Pull, Self::Push];
+
+    /// What `--only` calls it.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Small => "small",
+            Self::Pull => "pull",
+            Self::Push => "push",
+        }
+    }
+
+    fn row(self, connections: usize) -> Row {
+        let (what, unit) = match self {
+            Self::Small => ("small request", "CPU µs"),
+            Self::Pull => ("pull", "CPU s/GiB"),
+            Self::Push => ("push, with length", "CPU s/GiB"),
+        };
+        let many = if connections == 1 { "connection" } else { "connections" };
+        Row::new(format!("{what}, {} {many}", grouped(connections)), unit, Vec::new())
+    }
+}
+
+/// Runs them all.
+pub(crate) async fn run(common: &Common) -> Result<Report> {
+    let stage = Stage::set(common)?;
+    let client = stage.client()?;
+    let mut rows = connections(common, &stage, &client).await?;
+    if common.wants("tokens") {
+        rows.extend(tokens(common, &stage, &client).await?);
+    }
+    Ok(Report { title: format!("Growth, median of {}", common.rounds), rows })
+}
+
+/// The cost at every number of connections.
+async fn connections(common: &Common, stage: &Stage, client: &Client) -> Result<Vec<Row>> {
+    let loads: Vec<Load> = Load::ALL.into_iter().filter(|load| common.wants(load.word())).collect();
+    if loads.is_empty() {
+        return Ok(Vec::new());
+    }
+    let tokens = stage.mint.tokens(REFERENCE)?;
+    let mut peers = Vec::new();
+    for kind in Stage::kinds(common)?.into_iter().filter(|kind| *kind != Kind::NginxBuffering) {
+        peers.push(stage.start(kind).await?);
+    }
+    let mut all = Vec::new();
+    for load in loads {
+        let mut rows = CONNECTIONS.map(|count| load.row(count));
+        for round in 0..common.rounds {
+            for (count, row) in CONNECTIONS.into_iter().zip(&mut rows) {
+                for turn in 0..peers.len() {
+                    let peer = peers.get((round + turn) % peers.len()).context("no peer")?;
+                    let began = Instant::now();
+                    let figure = cost(load, count, peer, client, &tokens, common.quick)
+                        .await
+                        .with_context(|| format!("{}: {} of {count}", peer.kind.name(), load.word()))?;
+                    row.add(peer.kind.name(), matches!(peer.kind, Kind::Tidegate(..)), figure);
+                    say(&format!(
+                        "round {}: {}, {count}: {}: {figure:.3} ({:.1} s)",
+                        round + 1,
+                        load.word(),
+                        peer.kind.name(),
+                        began.elapsed().as_secs_f64()
+                    ));
+                }
+            }
+        }
+        compare(&mut rows, CONNECTIONS.iter().position(|count| *count == REFERENCE), "32 connections");
+        all.extend(rows);
+    }
+    Ok(all)
+}
+
+/// Microseconds per request, or seconds per GiB, over so many connections.
+async fn cost(load: Load, count: usize, peer: &Peer, client: &Client, tokens: &[String], quick: bool) -> Result<f64> {
+    let less = if quick { 4 } else { 1 };
+    let connections = h1::open(client, peer.address, count, tokens).await?;
+    let bytes = BYTES / less / u64::try_from(count)?;
+    let gib = bytes as f64 * count as f64 / f64::from(1 << 30);
+    let (used, units) = match load {
+        Load::Small => {
+            let each = REQUESTS / usize::try_from(less)? / count;
+            let (used, _) = spent(peer.pid, h1::small(connections, each)).await?;
+            (used, (each * count) as f64 / 1e6)
+        }
+        Load::Pull => (spent(peer.pid, bulk::pull(connections, bytes)).await?.0, gib),
+        Load::Push => {
+            let uploads = bulk::begin(connections).await?;
+            (spent(peer.pid, bulk::push(uploads, bytes, bulk::Framing::Length)).await?.0, gib)
+        }
+    };
+    Ok(used.as_secs_f64() / units)
+}
+
+/// What many tokens cost; only builds of ours: to the peers a token is a header like any other.
+async fn tokens(common: &Common, stage: &Stage, client: &Client) -> Result<Vec<Row>> {
+    let most = TOKENS.into_iter().max().unwrap_or_default();
+    let less = if common.quick { 4 } else { 1 };
+    say(&format!("signing {most} tokens"));
+    let tokens = stage.mint.tokens(most)?;
+    let named =
+        |what: &str, count: usize, unit| Row::new(format!("{what}, {} tokens", grouped(count)), unit, Vec::new());
+    let mut warm = TOKENS.map(|count| named("small request", count, "CPU µs"));
+    let mut cold = TOKENS.map(|count| named("first use of a token", count, "CPU µs"));
+    let mut memories = TOKENS.map(|count| named("resident", count, "MiB"));
+    for round in 0..common.rounds {
+        for (number, count) in TOKENS.into_iter().enumerate() {
+            // Two million requests are a median by themselves.
+            if round > 0 && count == most {
+                continue;
+            }
+            for kind in Stage::kinds(common)?.into_iter().filter(|kind| matches!(kind, Kind::Tidegate(..))) {
+                let peer = stage.start(kind).await?;
+                let (began, name) = (Instant::now(), peer.kind.name());
+                let mut connections = h1::open(client, peer.address, REFERENCE, &tokens).await?;
+                h1::deal(&mut connections, tokens.get(..count).context("too few tokens")?);
+                let shown: usize = connections.iter().map(h1::Connection::credentials).sum();
+                let passes = PASSES.max(REQUESTS / shown) / less;
+                let (first, connections) = spent(peer.pid, h1::passes(connections, 1)).await?;
+                let (then, _) = spent(peer.pid, h1::passes(connections, passes)).await?;
+                let mib = memory(peer.pid)? as f64 / f64::from(1 << 20);
+                let (first, then) =
+                    (first.as_secs_f64() * 1e6 / shown as f64, then.as_secs_f64() * 1e6 / (shown * passes) as f64);
+                let add = |rows: &mut [Row], figure| rows.get_mut(number).map(|row| row.add(name, true, figure));
+                add(&mut warm, then);
+                add(&mut cold, first);
+                add(&mut memories, mib);
+                say(&format!(
+                    "round {}: {count} tokens: {name}: first {first:.2}, then {then:.2} µs, {mib:.1} MiB ({:.1} s)",
+                    round + 1,
+                    began.elapsed().as_secs_f64()
+                ));
+            }
+        }
+    }
+    compare(&mut warm, Some(0), "10 tokens");
+    // Ten tokens are known from the moment the connections are open: their first use is no first use.
+    Ok(warm.into_iter().chain(cold.into_iter().skip(1)).chain(memories).collect())
+}
+
+/// Gives every row but the reference its target.
+fn compare(rows: &mut [Row], reference: Option<usize>, name: &'static str) {
+    let Some(other) = reference.and_then(|place| rows.get(place)).and_then(Row::ours) else { return };
+    for (place, row) in rows.iter_mut().enumerate() {
+        if Some(place) != reference {
+            row.targets.push(Target { against: Against::Other(name, other), most: MOST });
+        }
+    }
+}
+
+/// As people write numbers.
+fn grouped(number: usize) -> String {
+    match number {
+        small if small < 1_000 => small.to_string(),
+        large => format!("{},{:03}", large / 1_000, large % 1_000),
+    }
+}
