@@ -23,7 +23,8 @@ use crate::upstream::registry::{Answered, Outbound, Registry};
 /// Sends the request and waits for the answer's head: as long as the body takes, then `timeouts.response`.
 ///
 /// # Errors
-/// [`Stop::Upstream`], [`Stop::Silent`], or [`Stop::Body`] when it was the client that broke off.
+/// [`Stop::Upstream`], [`Stop::Silent`], or, when it was the client's body that failed, [`Stop::Malformed`] or
+/// [`Stop::Body`].
 ///
 /// # Cancel safety
 /// Dropping the future closes the connection; the registry never sees a complete body.
@@ -42,6 +43,7 @@ pub async fn exchange(
     }));
     let answered = within(site.response, lease, sending).await.map_err(|Silent| Stop::Silent)?;
     let answered = answered.map_err(|error| match lease.progress() {
+        Progress::Malformed(fault) => Stop::Malformed(fault),
         Progress::Failed => Stop::Body,
         _ => Stop::Upstream(error),
     })?;

@@ -6,7 +6,7 @@ use http::{Response, StatusCode};
 use super::clients::{Recovery, recovery};
 use super::headers::ClientOrigin;
 use super::site::Site;
-use crate::base::body::Body;
+use crate::base::body::{Body, Malformed};
 use crate::oci::access::Needed;
 use crate::oci::challenge::{Challenge, ChallengeError};
 use crate::oci::error::{self, ErrorCode};
@@ -44,6 +44,9 @@ pub enum Stop {
     /// The registry took longer than `timeouts.response` after the last byte.
     #[error("the registry did not answer in time")]
     Silent,
+    /// The client's body can be read in two ways.
+    #[error(transparent)]
+    Malformed(Malformed),
     /// The client's body broke off, or stalled.
     #[error("the request's body broke off")]
     Body,
@@ -86,6 +89,7 @@ pub fn stop(
         Stop::Silent => {
             plain(StatusCode::GATEWAY_TIMEOUT, ErrorCode::Unavailable, "the registry did not answer in time")
         }
+        Stop::Malformed(Malformed(words)) => plain(StatusCode::BAD_REQUEST, ErrorCode::Unknown, words),
         Stop::Body => plain(StatusCode::REQUEST_TIMEOUT, ErrorCode::Unknown, "the request's body broke off"),
         Stop::Switched => {
             plain(StatusCode::BAD_GATEWAY, ErrorCode::Unavailable, "the registry answered with another protocol")
@@ -107,7 +111,7 @@ fn note(stop: &Stop, record: &Record) {
     }
     let side = match stop {
         Stop::Refused(..) => return,
-        Stop::Route(_) | Stop::RepeatedTicket | Stop::Body => Side::Client,
+        Stop::Route(_) | Stop::RepeatedTicket | Stop::Malformed(_) | Stop::Body => Side::Client,
         Stop::Draining | Stop::Sign(_) => Side::Gateway,
         Stop::Upstream(_) | Stop::Silent | Stop::Switched | Stop::Location => Side::Upstream,
     };
