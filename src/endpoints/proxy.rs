@@ -12,7 +12,7 @@ use tokio::io::copy_bidirectional;
 
 use crate::base::body::Body;
 use crate::base::lease::{Lease, Progress};
-use crate::gateway::answer::{Relayed, Silent, within};
+use crate::gateway::answer::{Relayed, Silent, TwoLengths, has_one_length, within};
 use crate::gateway::headers::{ClientOrigin, clean_request, strip_hop_by_hop};
 use crate::gateway::respond::plain;
 use crate::oci::error::ErrorCode;
@@ -72,6 +72,11 @@ impl Proxy {
                 return plain(StatusCode::GATEWAY_TIMEOUT, ErrorCode::Unavailable, words);
             }
         };
+        if let Err(TwoLengths) = has_one_length(response.headers()) {
+            record.failed(Side::Upstream, TwoLengths.to_string());
+            let words = "the answer of the host behind this gateway can be read in more than one way";
+            return plain(StatusCode::BAD_GATEWAY, ErrorCode::Unavailable, words);
+        }
         let upgraded = (response.status() == StatusCode::SWITCHING_PROTOCOLS)
             .then(|| response.headers().get(header::UPGRADE).cloned())
             .flatten();

@@ -3,6 +3,7 @@
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 
+use super::answer::TwoLengths;
 use super::clients::{Recovery, recovery};
 use super::headers::ClientOrigin;
 use super::site::Site;
@@ -53,6 +54,9 @@ pub enum Stop {
     /// The registry answered an upgrade that nobody asked for.
     #[error("the registry switched protocols unasked")]
     Switched,
+    /// The registry's answer has two lengths.
+    #[error(transparent)]
+    Length(TwoLengths),
     /// The registry's Location would lead round the door.
     #[error("the registry's Location leads elsewhere")]
     Location,
@@ -94,6 +98,11 @@ pub fn stop(
         Stop::Switched => {
             plain(StatusCode::BAD_GATEWAY, ErrorCode::Unavailable, "the registry answered with another protocol")
         }
+        Stop::Length(TwoLengths) => plain(
+            StatusCode::BAD_GATEWAY,
+            ErrorCode::Unavailable,
+            "the registry's answer can be read in more than one way",
+        ),
         Stop::Location => plain(
             StatusCode::BAD_GATEWAY,
             ErrorCode::Unavailable,
@@ -113,7 +122,7 @@ fn note(stop: &Stop, record: &Record) {
         Stop::Refused(..) => return,
         Stop::Route(_) | Stop::RepeatedTicket | Stop::Malformed(_) | Stop::Body => Side::Client,
         Stop::Draining | Stop::Sign(_) => Side::Gateway,
-        Stop::Upstream(_) | Stop::Silent | Stop::Switched | Stop::Location => Side::Upstream,
+        Stop::Upstream(_) | Stop::Silent | Stop::Switched | Stop::Length(_) | Stop::Location => Side::Upstream,
     };
     record.failed(side, stop.to_string());
 }

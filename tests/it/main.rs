@@ -38,6 +38,8 @@ mod lapsed;
 #[cfg(test)]
 mod leaving;
 #[cfg(test)]
+mod lying;
+#[cfg(test)]
 mod locations;
 #[cfg(test)]
 mod malformed;
