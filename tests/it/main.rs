@@ -44,6 +44,8 @@ mod locations;
 #[cfg(test)]
 mod malformed;
 #[cfg(test)]
+mod malformed_h2;
+#[cfg(test)]
 mod minted;
 #[cfg(test)]
 mod revocation;
