@@ -16,7 +16,7 @@ use crate::base::peer::Peer;
 use crate::endpoints::proxy::Proxy;
 use crate::endpoints::token::TokenEndpoint;
 use crate::gateway;
-use crate::gateway::ambiguous::{Ambiguous, refuse};
+use crate::gateway::ambiguous::{Ambiguous, requested_host};
 use crate::gateway::headers::ClientOrigin;
 use crate::gateway::respond::plain;
 use crate::gateway::site::Site;
@@ -85,9 +85,14 @@ impl Inner {
         else {
             return plain(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown, "a request without a connection");
         };
-        let (client, record) = (ClientOrigin::of(&request, peer, &self.trusted), record.clone());
+        let (asked, ambiguous) = match requested_host(&request) {
+            Ok(asked) => (asked, None),
+            Err(ambiguous) => (None, Some(ambiguous)),
+        };
+        let client = ClientOrigin::of(request.headers(), asked, peer, &self.trusted);
+        let record = record.clone();
         record.with(|outcome| outcome.client = client.address);
-        if let Err(ambiguous) = refuse(&request) {
+        if let Some(ambiguous) = ambiguous {
             record.failed(Side::Client, ambiguous.to_string());
             let code = if ambiguous == Ambiguous::Method { ErrorCode::Unsupported } else { ErrorCode::Unknown };
             return plain(ambiguous.status(), code, &ambiguous.to_string());

@@ -10,6 +10,12 @@ use http_body_util::BodyExt;
 /// Why a body ended before its end. The receiver of a message must never take the part it got for the whole.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
+/// Why a body is refused: two readers could take its bytes differently (RFC 9112 §11.2), so there is nothing to wait for
+/// and nothing to try again. The words name the fault and quote nothing of the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the request's body is malformed: {0}")]
+pub struct Malformed(pub &'static str);
+
 /// A request or response body. Boxed at most once; plain `hyper` bodies and short answers not at all.
 pub struct Body(Kind);
 

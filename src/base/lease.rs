@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::Notify;
 
-use super::body::{Body, BodyError};
+use super::body::{Body, BodyError, Malformed};
 
 /// How far a lent body has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +24,18 @@ pub enum Progress {
     Started,
     /// All was read.
     Ended,
-    /// Reading it failed: the client went away, stalled, or sent nonsense.
+    /// Reading it failed: the client went away, or stalled.
     Failed,
+    /// The client sent nonsense.
+    Malformed(Malformed),
+}
+
+impl Progress {
+    /// Whether no end will come of it.
+    #[must_use]
+    pub fn has_failed(self) -> bool {
+        matches!(self, Self::Failed | Self::Malformed(_))
+    }
 }
 
 /// The body's owner.
@@ -113,14 +123,14 @@ impl Lease {
         }
         match state.progress {
             Progress::Untouched | Progress::Started => body,
-            Progress::Ended | Progress::Failed => None,
+            Progress::Ended | Progress::Failed | Progress::Malformed(_) => None,
         }
     }
 }
 
 impl State {
     fn over(&self) -> Option<u64> {
-        let over = self.dropped || matches!(self.progress, Progress::Ended | Progress::Failed);
+        let over = self.dropped || self.progress == Progress::Ended || self.progress.has_failed();
         over.then_some(self.loan)
     }
 }
@@ -146,7 +156,7 @@ impl HttpBody for Loan {
             return Poll::Ready(Some(Err(TakenBack.into())));
         }
         // What has failed once must not end well the next time it is asked.
-        let failed = state.progress == Progress::Failed;
+        let failed = state.progress.has_failed();
         let Some(body) = state.body.as_mut().filter(|_| !failed) else {
             return Poll::Ready(Some(Err(TakenBack.into())));
         };
@@ -160,7 +170,9 @@ impl HttpBody for Loan {
                 return polled;
             }
             Poll::Ready(Some(Ok(_))) if !end => state.progress = Progress::Started,
-            Poll::Ready(Some(Err(_))) => state.progress = Progress::Failed,
+            Poll::Ready(Some(Err(error))) => {
+                state.progress = error.downcast_ref().copied().map_or(Progress::Failed, Progress::Malformed);
+            }
             Poll::Ready(_) => state.progress = Progress::Ended,
         }
         if state.progress != Progress::Started {
@@ -172,7 +184,7 @@ impl HttpBody for Loan {
     fn is_end_stream(&self) -> bool {
         let state = self.shared.lock();
         state.loan == self.loan
-            && state.progress != Progress::Failed
+            && !state.progress.has_failed()
             && state.body.as_ref().is_some_and(HttpBody::is_end_stream)
     }
 

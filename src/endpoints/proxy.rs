@@ -12,7 +12,7 @@ use tokio::io::copy_bidirectional;
 
 use crate::base::body::Body;
 use crate::base::lease::{Lease, Progress};
-use crate::gateway::answer::{Relayed, Silent, within};
+use crate::gateway::answer::{Relayed, Silent, TwoLengths, has_one_length, within};
 use crate::gateway::headers::{ClientOrigin, clean_request, strip_hop_by_hop};
 use crate::gateway::respond::plain;
 use crate::oci::error::ErrorCode;
@@ -72,6 +72,11 @@ impl Proxy {
                 return plain(StatusCode::GATEWAY_TIMEOUT, ErrorCode::Unavailable, words);
             }
         };
+        if let Err(TwoLengths) = has_one_length(response.headers()) {
+            record.failed(Side::Upstream, TwoLengths.to_string());
+            let words = "the answer of the host behind this gateway can be read in more than one way";
+            return plain(StatusCode::BAD_GATEWAY, ErrorCode::Unavailable, words);
+        }
         let upgraded = (response.status() == StatusCode::SWITCHING_PROTOCOLS)
             .then(|| response.headers().get(header::UPGRADE).cloned())
             .flatten();
@@ -125,6 +130,10 @@ fn tunnel(client: hyper::upgrade::OnUpgrade, host: hyper::upgrade::OnUpgrade) {
 }
 
 fn failed(record: &Record, error: &Error, lease: &Lease) -> Response<Body> {
+    if let Progress::Malformed(fault) = lease.progress() {
+        record.failed(Side::Client, fault.to_string());
+        return plain(StatusCode::BAD_REQUEST, ErrorCode::Unknown, fault.0);
+    }
     if lease.progress() == Progress::Failed {
         record.failed(Side::Client, "the request's body broke off");
         return plain(StatusCode::REQUEST_TIMEOUT, ErrorCode::Unknown, "the request's body broke off");

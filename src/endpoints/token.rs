@@ -18,7 +18,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 
 use crate::authority::answer::Refusal;
 use crate::authority::gitlab::{Asker, Question};
-use crate::base::body::{Body, CollectError};
+use crate::base::body::{Body, CollectError, Malformed};
 use crate::base::peer::Peer;
 use crate::gateway::headers::ClientOrigin;
 use crate::gateway::respond::plain;
@@ -58,6 +58,9 @@ enum Unfit {
     TwoCredentials,
     #[error("the form is too large")]
     TooLarge,
+    /// It can be read in two ways.
+    #[error(transparent)]
+    Malformed(Malformed),
     #[error("the form broke off")]
     Broken,
     #[error("the body is not an OAuth2 token request")]
@@ -175,7 +178,7 @@ async fn read(client: &ClientOrigin, record: &Record, request: Request<Body>) ->
 async fn translated(body: Body) -> Result<(String, HeaderValue), Unfit> {
     let form = body.collect_bounded(MAX_FORM).await.map_err(|error| match error {
         CollectError::TooLarge { .. } => Unfit::TooLarge,
-        CollectError::Broken(_) => Unfit::Broken,
+        CollectError::Broken(error) => error.downcast_ref().copied().map_or(Unfit::Broken, Unfit::Malformed),
     })?;
     let form = TokenForm::parse(&form).map_err(|_| Unfit::NotAForm)?;
     if form.grant_type != "password" {
@@ -220,7 +223,9 @@ fn refuse(unfit: Unfit) -> Response<Body> {
         Unfit::Method => (StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported),
         Unfit::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::Unknown),
         Unfit::Broken => (StatusCode::REQUEST_TIMEOUT, ErrorCode::Unknown),
-        Unfit::TwoCredentials | Unfit::NotAForm | Unfit::Unspeakable => (StatusCode::BAD_REQUEST, ErrorCode::Unknown),
+        Unfit::TwoCredentials | Unfit::Malformed(_) | Unfit::NotAForm | Unfit::Unspeakable => {
+            (StatusCode::BAD_REQUEST, ErrorCode::Unknown)
+        }
     };
     let mut response = plain(status, code, &unfit.to_string());
     if unfit == Unfit::Method {

@@ -1,7 +1,7 @@
 //! Requests that have two readings which the framing gate cannot see, over both versions of HTTP, in the order they
-//! are looked at. Whoever passes is for one host, from one client, in one form.
+//! are looked at. Whoever passes is for one host, which is read here and nowhere else, from one client, in one form.
 
-use http::header::{AUTHORIZATION, HOST};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST};
 use http::uri::Authority;
 use http::{HeaderName, Method, Request, StatusCode, Uri, Version};
 
@@ -32,6 +32,9 @@ pub enum Ambiguous {
     /// Two readers could take different ones (RFC 9110 §11.6.2).
     #[error("there is more than one Authorization")]
     Authorizations,
+    /// Two readers could take different ones (RFC 9112 §6.3). Over HTTP/2 too: what is read there of two is the first.
+    #[error("there is more than one Content-Length")]
+    Lengths,
 }
 
 impl Ambiguous {
@@ -45,11 +48,12 @@ impl Ambiguous {
     }
 }
 
-/// Looks at a request's method, target and headers.
+/// Looks at a request's method, target and headers. Gives whom it is for: `:authority` or the authority of an
+/// absolute-form target, else Host; none where HTTP/1.0 says none. It has no user (RFC 9110 §7.2).
 ///
 /// # Errors
 /// The first reason to refuse it.
-pub fn refuse<B>(request: &Request<B>) -> Result<(), Ambiguous> {
+pub fn requested_host<B>(request: &Request<B>) -> Result<Option<Authority>, Ambiguous> {
     let headers = request.headers();
     if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
         return Err(Ambiguous::Method);
@@ -63,6 +67,9 @@ pub fn refuse<B>(request: &Request<B>) -> Result<(), Ambiguous> {
     if headers.get_all(AUTHORIZATION).iter().nth(1).is_some() {
         return Err(Ambiguous::Authorizations);
     }
+    if headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some() {
+        return Err(Ambiguous::Lengths);
+    }
     let mut hosts = headers.get_all(HOST).iter();
     let (host, target) = (hosts.next(), request.uri());
     if hosts.next().is_some() {
@@ -73,11 +80,15 @@ pub fn refuse<B>(request: &Request<B>) -> Result<(), Ambiguous> {
         Some(Err(_)) => return Err(Ambiguous::Host),
         None => None,
     };
-    match (&host, target.authority()) {
-        (None, None) if request.version() == Version::HTTP_11 => Err(Ambiguous::NoHost),
-        (Some(asked), None) | (None, Some(asked)) if asked.as_str().contains('@') => Err(Ambiguous::Host),
-        (Some(host), Some(asked)) if !is_same(host, asked, target) => Err(Ambiguous::OtherHost),
-        _ => Ok(()),
+    let asked = match (host, target.authority()) {
+        (None, None) if request.version() == Version::HTTP_11 => return Err(Ambiguous::NoHost),
+        (Some(host), Some(asked)) if !is_same(&host, asked, target) => return Err(Ambiguous::OtherHost),
+        (_, Some(asked)) => Some(asked.clone()),
+        (host, None) => host,
+    };
+    match asked {
+        Some(asked) if has_user(&asked) => Err(Ambiguous::Host),
+        asked => Ok(asked),
     }
 }
 
@@ -89,8 +100,12 @@ fn is_same(host: &Authority, asked: &Authority, target: &Uri) -> bool {
         _ => None,
     };
     let port = |authority: &Authority| authority.port_u16().or(own);
-    let has_user = |authority: &Authority| authority.as_str().contains('@');
     !has_user(host) && !has_user(asked) && host.host().eq_ignore_ascii_case(asked.host()) && port(host) == port(asked)
+}
+
+/// What comes before an `@` must not reach a realm.
+fn has_user(authority: &Authority) -> bool {
+    authority.as_str().contains('@')
 }
 
 #[cfg(test)]

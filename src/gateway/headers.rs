@@ -7,7 +7,6 @@
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
-use http::Request;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::Authority;
 use ipnet::IpNet;
@@ -58,15 +57,14 @@ pub struct ClientOrigin {
 
 impl ClientOrigin {
     /// Reads the connection, and `X-Forwarded-*` as far as `trusted` proxies wrote them: from the right to the first
-    /// stranger.
+    /// stranger. `asked` is whom the request itself is for.
     #[must_use]
-    pub fn of<B>(request: &Request<B>, peer: &Peer, trusted: &[IpNet]) -> Self {
+    pub fn of(headers: &HeaderMap, asked: Option<Authority>, peer: &Peer, trusted: &[IpNet]) -> Self {
         let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
-        let headers = request.headers();
         let mut client = peer.address.ip().to_canonical();
         let mut via = Vec::new();
         let mut secure = peer.secure;
-        let mut host = requested_host(request);
+        let mut host = asked;
         if is_trusted(&client) {
             let chain = headers
                 .get_all(X_FORWARDED_FOR)
@@ -82,7 +80,7 @@ impl ClientOrigin {
                 }
             }
             secure = last(headers, &X_FORWARDED_PROTO).map_or(secure, |scheme| scheme.eq_ignore_ascii_case("https"));
-            host = last(headers, &X_FORWARDED_HOST).and_then(|host| host.parse().ok()).or(host);
+            host = last(headers, &X_FORWARDED_HOST).and_then(forwarded_host).or(host);
         }
         Self { address: client, secure, host, via }
     }
@@ -105,15 +103,9 @@ fn last<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get_all(name).iter().next_back()?.to_str().ok()?.rsplit(',').next().map(str::trim)
 }
 
-/// Whom the request is for: `:authority` or an absolute-form target, else Host.
-#[must_use]
-pub fn requested_host<B>(request: &Request<B>) -> Option<Authority> {
-    let asked = match request.uri().authority() {
-        Some(authority) => Some(authority.clone()),
-        None => request.headers().get(header::HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok()),
-    };
-    // A host has no user (RFC 9110 §7.2), and what comes before an `@` must not reach a realm.
-    asked.filter(|asked| !asked.as_str().contains('@'))
+/// A host has no user (RFC 9110 §7.2), and what comes before an `@` must not reach a realm.
+fn forwarded_host(text: &str) -> Option<Authority> {
+    text.parse().ok().filter(|host: &Authority| !host.as_str().contains('@'))
 }
 
 /// Cleans a client's headers and says in them who it is. `host` replaces the one asked for where it is given.

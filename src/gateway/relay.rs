@@ -3,9 +3,10 @@
 use std::pin::pin;
 
 use http::header::{self, HeaderValue};
+use http::uri::PathAndQuery;
 use http::{Method, Response, StatusCode, Uri};
 
-use super::answer::{Relayed, Silent, within};
+use super::answer::{Relayed, Silent, has_one_length, within};
 use super::authenticate::Token;
 use super::headers::strip_hop_by_hop;
 use super::respond::{Stop, challenge_of};
@@ -23,7 +24,8 @@ use crate::upstream::registry::{Answered, Outbound, Registry};
 /// Sends the request and waits for the answer's head: as long as the body takes, then `timeouts.response`.
 ///
 /// # Errors
-/// [`Stop::Upstream`], [`Stop::Silent`], or [`Stop::Body`] when it was the client that broke off.
+/// [`Stop::Upstream`], [`Stop::Silent`], or, when it was the client's body that failed, [`Stop::Malformed`] or
+/// [`Stop::Body`].
 ///
 /// # Cancel safety
 /// Dropping the future closes the connection; the registry never sees a complete body.
@@ -42,6 +44,7 @@ pub async fn exchange(
     }));
     let answered = within(site.response, lease, sending).await.map_err(|Silent| Stop::Silent)?;
     let answered = answered.map_err(|error| match lease.progress() {
+        Progress::Malformed(fault) => Stop::Malformed(fault),
         Progress::Failed => Stop::Body,
         _ => Stop::Upstream(error),
     })?;
@@ -60,7 +63,7 @@ pub async fn exchange(
 /// The registry's answer as the client gets it: on our own origin, with the upload's ticket, otherwise as it came.
 ///
 /// # Errors
-/// [`Stop::Location`] when it would lead the client round the door.
+/// [`Stop::Location`] when it would lead the client round the door, [`Stop::Length`] when it can be read in two ways.
 pub fn answer(
     passage: &Passage<'_>,
     presented: &Token,
@@ -68,6 +71,7 @@ pub fn answer(
     lease: Lease,
 ) -> Result<Response<Body>, Stop> {
     let Answered { mut response, origin, running } = answered;
+    has_one_length(response.headers()).map_err(Stop::Length)?;
     strip_hop_by_hop(response.headers_mut());
     let status = response.status();
     let goes_on = matches!(status, StatusCode::ACCEPTED | StatusCode::NO_CONTENT);
@@ -79,6 +83,12 @@ pub fn answer(
         check_redirect(passage, status, &response)?;
     } else if status == StatusCode::UNAUTHORIZED {
         own_challenge(passage, &mut response);
+    } else if status.is_success() {
+        own_location(passage, &mut response)?;
+    }
+    if status != StatusCode::UNAUTHORIZED {
+        // A challenge may stand in any answer (RFC 9110 §11.6.1); the only realm here is ours.
+        response.headers_mut().remove(header::WWW_AUTHENTICATE);
     }
     settle(passage, status);
     let inner = std::mem::take(response.body_mut());
@@ -139,24 +149,46 @@ fn relocate(
 
 /// A 307 of a blob may lead to storage; any other redirect stays on the host that was asked.
 fn check_redirect(passage: &Passage<'_>, status: StatusCode, response: &Response<Body>) -> Result<(), Stop> {
-    let Passage { site, client, route, .. } = passage;
-    let Some(location) = response.headers().get(header::LOCATION) else { return Ok(()) };
-    // What clients read as a slash leads elsewhere, whatever this parser makes of it.
-    if location.as_bytes().contains(&b'\\') {
-        return Err(Stop::Location);
-    }
-    let location = Uri::try_from(location.as_bytes()).map_err(|_| Stop::Location)?;
-    let Some(host) = location.authority() else {
-        return if location.path().starts_with("//") { Err(Stop::Location) } else { Ok(()) };
-    };
-    let own = client.host.as_ref() == Some(host) && location.scheme_str() == Some(client.scheme());
+    let Passage { site, route, .. } = passage;
+    let Some(location) = elsewhere(passage, response)? else { return Ok(()) };
+    let Some(host) = location.authority() else { return Err(Stop::Location) };
     let storage = route.kind == RouteKind::Blob && status == StatusCode::TEMPORARY_REDIRECT;
     let allowed = match &site.redirects {
         Redirects::Pass => storage,
         Redirects::Refuse => false,
         Redirects::Hosts(hosts) => storage && hosts.iter().any(|name| name.eq_ignore_ascii_case(host.host())),
     };
-    if allowed || own { Ok(()) } else { Err(Stop::Location) }
+    if allowed { Ok(()) } else { Err(Stop::Location) }
+}
+
+/// Where a Location leads, if that is not the host that was asked.
+fn elsewhere(passage: &Passage<'_>, response: &Response<Body>) -> Result<Option<Uri>, Stop> {
+    let Some(location) = response.headers().get(header::LOCATION) else { return Ok(None) };
+    // What clients read as a slash leads elsewhere, whatever this parser makes of it.
+    if location.as_bytes().contains(&b'\\') {
+        return Err(Stop::Location);
+    }
+    let location = Uri::try_from(location.as_bytes()).map_err(|_| Stop::Location)?;
+    let Some(host) = location.authority() else {
+        return if location.path().starts_with("//") { Err(Stop::Location) } else { Ok(None) };
+    };
+    let client = passage.client;
+    let own = client.host.as_ref() == Some(host) && location.scheme_str() == Some(client.scheme());
+    Ok((!own).then_some(location))
+}
+
+/// What was made stands on our own origin, whichever host the registry calls it: its client would take its token there.
+fn own_location(passage: &Passage<'_>, response: &mut Response<Body>) -> Result<(), Stop> {
+    let Some(location) = elsewhere(passage, response)? else { return Ok(()) };
+    let path = location.path_and_query().map_or("", PathAndQuery::as_str);
+    let repository = passage.route.repository.as_ref().ok_or(Stop::Location)?;
+    let rest = path.strip_prefix("/v2/").and_then(|rest| rest.strip_prefix(repository.as_str()));
+    if !rest.is_some_and(|rest| rest.starts_with('/')) {
+        return Err(Stop::Location);
+    }
+    let value = HeaderValue::from_str(path).map_err(|_| Stop::Location)?;
+    response.headers_mut().insert(header::LOCATION, value);
+    Ok(())
 }
 
 /// The registry's 401 keeps its body and its reason, but sends the client to our realm alone.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 
+use super::answer::TwoLengths;
 use super::clients::{Recovery, recovery};
 use super::headers::ClientOrigin;
 use super::site::Site;
-use crate::base::body::Body;
+use crate::base::body::{Body, Malformed};
 use crate::oci::access::Needed;
 use crate::oci::challenge::{Challenge, ChallengeError};
 use crate::oci::error::{self, ErrorCode};
@@ -46,12 +47,18 @@ pub enum Stop {
     /// The registry took longer than `timeouts.response` after the last byte.
     #[error("the registry did not answer in time")]
     Silent,
+    /// The client's body can be read in two ways.
+    #[error(transparent)]
+    Malformed(Malformed),
     /// The client's body broke off, or stalled.
     #[error("the request's body broke off")]
     Body,
     /// The registry answered an upgrade that nobody asked for.
     #[error("the registry switched protocols unasked")]
     Switched,
+    /// The registry's answer has two lengths.
+    #[error(transparent)]
+    Length(TwoLengths),
     /// The registry's Location would lead round the door.
     #[error("the registry's Location leads elsewhere")]
     Location,
@@ -88,10 +95,16 @@ pub fn stop(
         Stop::Silent => {
             plain(StatusCode::GATEWAY_TIMEOUT, ErrorCode::Unavailable, "the registry did not answer in time")
         }
+        Stop::Malformed(Malformed(words)) => plain(StatusCode::BAD_REQUEST, ErrorCode::Unknown, words),
         Stop::Body => plain(StatusCode::REQUEST_TIMEOUT, ErrorCode::Unknown, "the request's body broke off"),
         Stop::Switched => {
             plain(StatusCode::BAD_GATEWAY, ErrorCode::Unavailable, "the registry answered with another protocol")
         }
+        Stop::Length(TwoLengths) => plain(
+            StatusCode::BAD_GATEWAY,
+            ErrorCode::Unavailable,
+            "the registry's answer can be read in more than one way",
+        ),
         Stop::Location => plain(
             StatusCode::BAD_GATEWAY,
             ErrorCode::Unavailable,
@@ -109,9 +122,9 @@ fn note(stop: &Stop, record: &Record) {
     }
     let side = match stop {
         Stop::Refused(..) => return,
-        Stop::Route(_) | Stop::RepeatedTicket | Stop::Body => Side::Client,
+        Stop::Route(_) | Stop::RepeatedTicket | Stop::Malformed(_) | Stop::Body => Side::Client,
         Stop::Draining | Stop::Sign(_) => Side::Gateway,
-        Stop::Upstream(_) | Stop::Silent | Stop::Switched | Stop::Location => Side::Upstream,
+        Stop::Upstream(_) | Stop::Silent | Stop::Switched | Stop::Length(_) | Stop::Location => Side::Upstream,
     };
     record.failed(side, stop.to_string());
 }

@@ -3,6 +3,7 @@
 //! Only waiting for the client is timed. A registry that takes the bytes slowly is not the client's fault, and there
 //! is no deadline over a whole body.
 
+use std::borrow::Cow;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -13,6 +14,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 use super::activity::Busy;
+use super::framing;
 use super::refused::Unread;
 use crate::base::body::{Body, BodyError};
 use crate::telemetry::labels::Limit;
@@ -56,7 +58,7 @@ impl Inbound {
         self.busy = None;
     }
 
-    fn fail(&mut self, words: &'static str) {
+    fn fail(&mut self, words: impl Into<Cow<'static, str>>) {
         self.record.failed(Side::Client, words);
         self.end();
     }
@@ -80,8 +82,12 @@ impl HttpBody for Inbound {
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
-                this.fail("the request's body broke off");
-                Poll::Ready(Some(Err(error)))
+                let Some(malformed) = framing::malformed(&*error) else {
+                    this.fail("the request's body broke off");
+                    return Poll::Ready(Some(Err(error)));
+                };
+                this.fail(malformed.to_string());
+                Poll::Ready(Some(Err(malformed.into())))
             }
             // A stream that is reset without an error reads like one that ended; only its end says that it did
             // (RFC 9113 §8.1). HTTP/1 bodies do not say it, and their framing leaves no such doubt.

@@ -24,48 +24,24 @@ mod quiet;
 mod report;
 mod slow;
 
-use std::path::PathBuf;
+#[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "nearly all of it is for the programs that stand on real parts")]
+mod support;
+
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use attack::Attack;
 use gate::{Gate, Orders};
+use support::run::Flags;
 
-/// What was asked for on the command line.
-#[derive(Debug)]
-struct Asked {
-    full: bool,
-    list: bool,
-    write: Option<PathBuf>,
-    program: PathBuf,
-    filters: Vec<String>,
-}
-
-impl Asked {
-    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
-        let program = PathBuf::from(env!("CARGO_BIN_EXE_tidegate"));
-        let mut asked = Self { full: false, list: false, write: None, program, filters: Vec::new() };
-        while let Some(argument) = arguments.next() {
-            match argument.as_str() {
-                "--full" => asked.full = true,
-                "--list" => asked.list = true,
-                "--write" => asked.write = Some(arguments.next().context("--write FILE")?.into()),
-                "--program" => asked.program = arguments.next().context("--program FILE")?.into(),
-                "--nocapture" | "--quiet" | "-q" | "--exact" | "--include-ignored" => {}
-                flag if flag.starts_with("--test-threads") || flag.starts_with("--format") => {}
-                flag if flag.starts_with('-') => bail!("{flag} is not known here"),
-                name => asked.filters.push(name.to_owned()),
-            }
-        }
-        Ok(asked)
-    }
-
-    fn attacks(&self) -> Vec<Attack> {
-        let named = |name: &str| self.filters.is_empty() || self.filters.iter().any(|filter| name.contains(filter));
-        Attack::all().into_iter().filter(|attack| named(attack.name)).collect()
-    }
+/// The attacks that were asked for.
+fn attacks(flags: &Flags) -> Vec<Attack> {
+    let named = |name: &str| flags.filters.is_empty() || flags.filters.iter().any(|filter| name.contains(filter));
+    Attack::all().into_iter().filter(|attack| named(attack.name)).collect()
 }
 
 /// How much of everything a run has.
@@ -92,9 +68,15 @@ fn main() -> ExitCode {
 }
 
 fn start() -> Result<ExitCode> {
-    let asked = Asked::parse(std::env::args().skip(1))?;
-    let attacks = asked.attacks();
-    if asked.list {
+    let mut program = PathBuf::from(env!("CARGO_BIN_EXE_tidegate"));
+    let flags = Flags::parse(std::env::args().skip(1), |flag, rest| {
+        if flag == "--program" {
+            program = rest.next().context("--program FILE")?.into();
+        }
+        Ok(flag == "--program")
+    })?;
+    let attacks = attacks(&flags);
+    if flags.list {
         println!("abuse: test");
         return Ok(ExitCode::SUCCESS);
     }
@@ -106,17 +88,21 @@ fn start() -> Result<ExitCode> {
         let found = std::process::Command::new(program).arg("--help").output().is_ok();
         ensure!(found, "not installed: {program}");
     }
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(run(&asked, attacks))
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?
+        .block_on(run(&flags, &program, attacks))
 }
 
-async fn run(asked: &Asked, attacks: Vec<Attack>) -> Result<ExitCode> {
-    let size = if asked.full { FULL } else { QUICK };
+async fn run(flags: &Flags, program: &Path, attacks: Vec<Attack>) -> Result<ExitCode> {
+    let size = if flags.full { FULL } else { QUICK };
     let dir = tempfile::Builder::new().prefix("tidegate-abuse-").tempdir()?;
     let origin = origin::start().await?;
     let (mut outcomes, mut wrong) = (Vec::new(), Vec::new());
     for attack in attacks {
         let orders = Orders { origin, wait: size.wait, setting: attack.setting, descriptors: attack.descriptors };
-        let gate = Gate::start(&asked.program, &dir.path().join(attack.name.replace(' ', "-")), &orders).await?;
+        let gate = Gate::start(program, &dir.path().join(attack.name.replace(' ', "-")), &orders).await?;
         let outcome = attack.run(&gate, size).await;
         match outcome {
             Ok(outcome) => {
@@ -130,11 +116,10 @@ async fn run(asked: &Asked, attacks: Vec<Attack>) -> Result<ExitCode> {
         }
         gate.stop().await?;
     }
-    if let Some(path) = &asked.write {
-        std::fs::write(path, report::page(&outcomes, size, &asked.program))
-            .with_context(|| path.display().to_string())?;
+    if let Some(path) = &flags.write {
+        std::fs::write(path, report::page(&outcomes, size, program)).with_context(|| path.display().to_string())?;
     }
-    wrong.extend(outcomes.iter().flat_map(|outcome| outcome.wrong(asked.full)));
+    wrong.extend(outcomes.iter().flat_map(|outcome| outcome.wrong(flags.full)));
     for line in &wrong {
         println!("WRONG  {line}");
     }

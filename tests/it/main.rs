@@ -38,9 +38,13 @@ mod lapsed;
 #[cfg(test)]
 mod leaving;
 #[cfg(test)]
+mod lying;
+#[cfg(test)]
 mod locations;
 #[cfg(test)]
 mod malformed;
+#[cfg(test)]
+mod malformed_h2;
 #[cfg(test)]
 mod minted;
 #[cfg(test)]

@@ -55,14 +55,17 @@ async fn an_empty_body_has_ended_before_it_is_read() {
 }
 
 /// A client that breaks off, and says nothing when it is asked again.
-struct Broken(bool);
+struct Broken(bool, Option<Malformed>);
 
 impl HttpBody for Broken {
     type Data = Bytes;
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        Poll::Ready((!std::mem::replace(&mut self.0, true)).then(|| Err("reset".into())))
+        Poll::Ready(
+            (!std::mem::replace(&mut self.0, true))
+                .then(|| Err(self.1.map_or_else(|| "reset".into(), BodyError::from))),
+        )
     }
 
     fn is_end_stream(&self) -> bool {
@@ -72,12 +75,17 @@ impl HttpBody for Broken {
 
 #[tokio::test]
 async fn a_body_that_failed_never_ends_well() {
-    let lease = Lease::new(Body::wrap(Broken(false)));
-    let mut loan = lease.lend();
-    assert!(loan.frame().await.unwrap().is_err());
-    assert!(!loan.is_end_stream());
-    assert!(loan.frame().await.unwrap().is_err());
-    assert_eq!(lease.progress(), Progress::Failed);
+    let fault = Malformed("a chunk's size is not a number");
+    for (why, progress) in [(None, Progress::Failed), (Some(fault), Progress::Malformed(fault))] {
+        let lease = Lease::new(Body::wrap(Broken(false, why)));
+        let mut loan = lease.lend();
+        assert!(loan.frame().await.unwrap().is_err());
+        assert!(!loan.is_end_stream());
+        assert!(loan.frame().await.unwrap().is_err());
+        assert_eq!(lease.progress(), progress);
+        lease.ended().await;
+        assert!(lease.reclaim().is_none());
+    }
 }
 
 #[tokio::test]

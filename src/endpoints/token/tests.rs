@@ -65,7 +65,8 @@ impl Fixture {
         };
         request.extensions_mut().insert(Arc::new(peer.clone()));
         request.headers_mut().insert("host", HeaderValue::from_static("registry.example.com"));
-        let client = ClientOrigin::of(&request, &peer, &["10.0.0.0/8".parse().unwrap()]);
+        let asked = Some("registry.example.com".parse().unwrap());
+        let client = ClientOrigin::of(request.headers(), asked, &peer, &["10.0.0.0/8".parse().unwrap()]);
         let (head, body) = request.into_parts();
         let id = HeaderValue::from_static("req-1");
         let outcome = Outcome::new(Listener::Public, &head, client.address, id);

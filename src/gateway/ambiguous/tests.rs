@@ -1,28 +1,29 @@
 use super::*;
 
-fn asked(version: Version, method: &str, target: &str, headers: &[(&str, &str)]) -> Result<(), Ambiguous> {
+fn asked(version: Version, method: &str, target: &str, headers: &[(&str, &str)]) -> Result<Option<String>, Ambiguous> {
     let mut request = Request::builder().version(version).method(method).uri(target);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    refuse(&request.body(()).unwrap())
+    requested_host(&request.body(()).unwrap()).map(|host| host.map(|host| host.to_string()))
 }
 
 #[test]
 fn a_request_has_one_reading_or_is_refused() {
     use Ambiguous as No;
-    type Row<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], Result<(), No>);
+    type Row<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], Result<&'a str, No>);
     let host = ("host", "r.test");
-    let rows: [Row<'_>; 19] = [
-        ("GET", "/v2/", &[host], Ok(())),
-        ("GET", "/v2/", &[host, ("accept", "a"), ("accept", "b")], Ok(())),
-        ("GET", "http://r.test/v2/", &[("host", "R.TEST:80")], Ok(())),
-        ("GET", "https://r.test:5000/v2/", &[("host", "r.test:5000")], Ok(())),
+    let rows: [Row<'_>; 20] = [
+        ("GET", "/v2/", &[host], Ok("r.test")),
+        ("GET", "/v2/", &[host, ("accept", "a"), ("accept", "b")], Ok("r.test")),
+        ("GET", "http://r.test/v2/", &[("host", "R.TEST:80")], Ok("r.test")),
+        ("GET", "https://r.test:5000/v2/", &[("host", "r.test:5000")], Ok("r.test:5000")),
         ("CONNECT", "r.test:443", &[host], Err(No::Method)),
         ("TRACE", "/", &[host], Err(No::Method)),
         ("OPTIONS", "*", &[host], Err(No::Asterisk)),
         ("GET", "/v2/", &[host, ("x_forwarded_for", "1")], Err(No::Underscore)),
         ("GET", "/v2/", &[host, ("authorization", "a"), ("authorization", "a")], Err(No::Authorizations)),
+        ("GET", "/v2/", &[host, ("content-length", "5"), ("content-length", "5")], Err(No::Lengths)),
         ("GET", "/v2/", &[host, host], Err(No::Hosts)),
         ("GET", "/v2/", &[], Err(No::NoHost)),
         ("GET", "/v2/", &[("host", "")], Err(No::Host)),
@@ -35,14 +36,15 @@ fn a_request_has_one_reading_or_is_refused() {
         ("GET", "https://r.test/v2/", &[("host", "r.test:80")], Err(No::OtherHost)),
     ];
     for (method, target, headers, expected) in rows {
+        let expected = expected.map(|host| Some(host.to_owned()));
         assert_eq!(asked(Version::HTTP_11, method, target, headers), expected, "{method} {target} {headers:?}");
     }
 }
 
 #[test]
 fn older_and_newer_clients_may_leave_out_the_host() {
-    assert_eq!(asked(Version::HTTP_10, "GET", "/v2/", &[]), Ok(()));
-    assert_eq!(asked(Version::HTTP_2, "GET", "https://r.test/v2/", &[]), Ok(()));
+    assert_eq!(asked(Version::HTTP_10, "GET", "/v2/", &[]), Ok(None));
+    assert_eq!(asked(Version::HTTP_2, "GET", "https://r.test/v2/", &[]), Ok(Some("r.test".to_owned())));
     assert_eq!(asked(Version::HTTP_2, "GET", "https://u@r.test/v2/", &[]), Err(Ambiguous::Host));
     let other = [("host", "other.test")];
     assert_eq!(asked(Version::HTTP_2, "GET", "https://r.test/v2/", &other), Err(Ambiguous::OtherHost));

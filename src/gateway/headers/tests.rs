@@ -1,6 +1,9 @@
 use std::sync::Arc;
 
+use http::Request;
+
 use super::*;
+use crate::gateway::ambiguous::requested_host;
 
 fn peer(address: &str, secure: bool) -> Peer {
     let local = "127.0.0.1:443".parse().unwrap();
@@ -15,9 +18,14 @@ fn request(headers: &[(&str, &str)]) -> Request<()> {
     request.body(()).unwrap()
 }
 
+fn origin(request: &Request<()>, from: &str, trusted: &[IpNet]) -> ClientOrigin {
+    let asked = requested_host(request).ok().flatten();
+    ClientOrigin::of(request.headers(), asked, &peer(from, true), trusted)
+}
+
 fn cleaned(headers: &[(&str, &str)], from: &str, trusted: &[IpNet]) -> HeaderMap {
     let mut request = request(headers);
-    let client = ClientOrigin::of(&request, &peer(from, true), trusted);
+    let client = origin(&request, from, trusted);
     clean_request(request.headers_mut(), &client, None);
     request.headers().clone()
 }
@@ -99,7 +107,7 @@ fn connection_names_fields_away_but_not_those_that_make_the_message() {
 #[test]
 fn the_authority_of_http_2_becomes_the_host() {
     let request = Request::builder().uri("https://registry.example.com:8443/v2/").body(()).unwrap();
-    let client = ClientOrigin::of(&request, &peer("192.0.2.7", true), &[]);
+    let client = origin(&request, "192.0.2.7", &[]);
     let mut headers = HeaderMap::new();
     clean_request(&mut headers, &client, None);
     assert_eq!(headers["host"], "registry.example.com:8443");
@@ -128,6 +136,7 @@ fn a_chain_may_name_ports() {
 
 #[test]
 fn a_host_has_no_user() {
-    let request = Request::builder().uri("/v2/").header("host", "evil@registry.example.com").body(()).unwrap();
-    assert_eq!(requested_host(&request), None);
+    let trusted = ["10.0.0.0/8".parse().unwrap()];
+    let headers = cleaned(&[("x-forwarded-host", "evil@other.example")], "10.0.0.1", &trusted);
+    assert_eq!(headers["x-forwarded-host"], "registry.example.com");
 }

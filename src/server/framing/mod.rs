@@ -19,12 +19,14 @@ pub(super) mod gate;
 mod scan;
 mod start_line;
 
+use std::io;
 use std::slice::Iter;
 
 use chunked::Chunked;
 use fields::Fields;
 use start_line::StartLine;
 
+use crate::base::body::Malformed;
 use crate::telemetry::labels::Fault;
 
 /// Where in a connection's messages the next byte stands.
@@ -84,6 +86,16 @@ impl Error {
         match self {
             Self::Head(fault) | Self::Body(fault) => fault,
         }
+    }
+}
+
+/// The fault that a body's error comes from, if the gate put it there.
+pub(super) fn malformed(error: &(dyn std::error::Error + 'static)) -> Option<Malformed> {
+    // hyper's error holds the connection's, and that one ours.
+    let cause = error.source()?.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()?;
+    match cause {
+        Error::Body(fault) => Some(Malformed(fault::words(*fault))),
+        Error::Head(_) => None,
     }
 }
 

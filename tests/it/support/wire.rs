@@ -51,6 +51,8 @@ pub(crate) enum Answer {
     Freeze(Vec<u8>),
     /// Sends these bytes, then sends back what it gets.
     Tunnel(Vec<u8>),
+    /// Sends the first bytes, then the second again and again, until nobody takes them.
+    Endless(Vec<u8>, Vec<u8>),
 }
 
 /// What a peer answers.
@@ -218,6 +220,12 @@ async fn serve(line: &mut Line, connection: usize, script: &impl Script, seen: &
             Answer::Freeze(bytes) => {
                 line.stream.write_all(&bytes).await?;
                 return std::future::pending().await;
+            }
+            Answer::Endless(bytes, again) => {
+                line.stream.write_all(&bytes).await?;
+                loop {
+                    line.stream.write_all(&again).await?;
+                }
             }
             Answer::Tunnel(bytes) => {
                 line.stream.write_all(&bytes).await?;
