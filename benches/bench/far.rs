@@ -19,8 +19,8 @@ use crate::peers::Kind;
 use crate::stage::{Stage, say};
 use crate::table::{Against, Report, Row, Target};
 
-/// Of one transfer.
-const BYTES: u64 = 256 << 20;
+/// Of one transfer: a layer large enough that the second in which windows grow is a small part of its time.
+const BYTES: u64 = 1 << 30;
 /// Of a peer's push over h2: their windows of 64 KiB let so much through in 13 s.
 const PEERS_PUSH: u64 = 8 << 20;
 /// Half of a round trip of 100 ms.

@@ -36,7 +36,7 @@ pub(crate) const TOKEN_TTL_LEAST: Ttl = seconds(10);
 /// A minted token says everything about one request; it need never live for a day.
 pub(crate) const TOKEN_TTL_MOST: Ttl = seconds(24 * 3600);
 
-/// Some forty thousand tokens of GitLab's size.
+/// Some twenty to thirty thousand tokens of GitLab's size.
 pub(crate) const TOKEN_CACHE: ByteSize = ByteSize(64 << 20);
 
 /// One broken job asks many times a second; a mended password must work at once.

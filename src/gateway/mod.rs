@@ -15,7 +15,7 @@
 
 use std::sync::atomic::Ordering;
 
-use http::{Method, Request, Response};
+use http::{HeaderName, Method, Request, Response};
 
 use crate::base::body::Body;
 use crate::base::lease::Lease;
@@ -153,7 +153,7 @@ async fn pass(
     // 6 forward
     let lease = Lease::new(body);
     headers::clean_request(&mut head.headers, client, site.host.as_ref());
-    head.headers.insert("x-request-id", record.with(|outcome| outcome.request_id.clone()));
+    head.headers.insert(HeaderName::from_static("x-request-id"), record.with(|outcome| outcome.request_id.clone()));
     let mut outbound =
         Outbound { method: head.method.clone(), headers: head.headers, target: recalled.target, bearer: shown };
     let passage = Passage { site, client, record, route: &route, permit: &permit, method: &head.method };
