@@ -21,14 +21,15 @@ pub const UNSENT: u32 = 256 * 1024;
 pub struct WriteIdle<T> {
     inner: T,
     idle: Duration,
-    timer: Pin<Box<Sleep>>,
+    /// Since the first write that had to wait: most connections never have one.
+    timer: Option<Pin<Box<Sleep>>>,
     stalled: bool,
 }
 
 impl<T> WriteIdle<T> {
     /// Guards `inner`.
     pub fn new(inner: T, idle: Duration) -> Self {
-        Self { inner, idle, timer: Box::pin(tokio::time::sleep(idle)), stalled: false }
+        Self { inner, idle, timer: None, stalled: false }
     }
 
     /// What it guarded.
@@ -41,11 +42,13 @@ impl<T> WriteIdle<T> {
             self.stalled = false;
             return outcome;
         }
+        let idle = self.idle;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
         if !self.stalled {
             self.stalled = true;
-            self.timer.as_mut().reset(Instant::now() + self.idle);
+            timer.as_mut().reset(Instant::now() + idle);
         }
-        ready!(self.timer.as_mut().poll(cx));
+        ready!(timer.as_mut().poll(cx));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the other end reads nothing")))
     }
 }
