@@ -32,7 +32,7 @@ pub enum Ambiguous {
     /// Two readers could take different ones (RFC 9110 §11.6.2).
     #[error("there is more than one Authorization")]
     Authorizations,
-    /// Two readers could take different ones (RFC 9112 §6.3). Over HTTP/2 too: what is read there of two is the first.
+    /// Two readers could take different ones (RFC 9112 §6.3). Over HTTP/2 too, where two that are equal pass the parser.
     #[error("there is more than one Content-Length")]
     Lengths,
 }
@@ -49,7 +49,7 @@ impl Ambiguous {
 }
 
 /// Looks at a request's method, target and headers. Gives whom it is for: `:authority` or the authority of an
-/// absolute-form target, else Host; none where HTTP/1.0 says none. It has no user (RFC 9110 §7.2).
+/// absolute-form target, else Host; none where HTTP/1.0 or HTTP/2 says none. It has no user (RFC 9110 §7.2).
 ///
 /// # Errors
 /// The first reason to refuse it.

@@ -35,7 +35,7 @@ pub struct TwoLengths;
 pub fn has_one_length(headers: &HeaderMap) -> Result<(), TwoLengths> {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    let is_number = |length: &HeaderValue| length.as_bytes().iter().all(u8::is_ascii_digit);
+    let is_number = |length: &HeaderValue| !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit);
     match (codings.next(), lengths.next()) {
         (None, None) => Ok(()),
         (None, Some(length)) if is_number(length) && lengths.next().is_none() => Ok(()),

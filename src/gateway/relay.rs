@@ -84,7 +84,7 @@ pub fn answer(
     } else if status == StatusCode::UNAUTHORIZED {
         own_challenge(passage, &mut response);
     } else if status.is_success() {
-        own_location(passage, &mut response)?;
+        own_location(passage, &mut response);
     }
     if status != StatusCode::UNAUTHORIZED {
         // A challenge may stand in any answer (RFC 9110 §11.6.1); the only realm here is ours.
@@ -163,7 +163,11 @@ fn check_redirect(passage: &Passage<'_>, status: StatusCode, response: &Response
 
 /// Where a Location leads, if that is not the host that was asked.
 fn elsewhere(passage: &Passage<'_>, response: &Response<Body>) -> Result<Option<Uri>, Stop> {
-    let Some(location) = response.headers().get(header::LOCATION) else { return Ok(None) };
+    let mut locations = response.headers().get_all(header::LOCATION).iter();
+    let Some(location) = locations.next() else { return Ok(None) };
+    if locations.next().is_some() {
+        return Err(Stop::Location);
+    }
     // What clients read as a slash leads elsewhere, whatever this parser makes of it.
     if location.as_bytes().contains(&b'\\') {
         return Err(Stop::Location);
@@ -178,17 +182,25 @@ fn elsewhere(passage: &Passage<'_>, response: &Response<Body>) -> Result<Option<
 }
 
 /// What was made stands on our own origin, whichever host the registry calls it: its client would take its token there.
-fn own_location(passage: &Passage<'_>, response: &mut Response<Body>) -> Result<(), Stop> {
-    let Some(location) = elsewhere(passage, response)? else { return Ok(()) };
+/// A Location that says anything else is left out: what was made is made, whatever it is called.
+fn own_location(passage: &Passage<'_>, response: &mut Response<Body>) {
+    let own = match elsewhere(passage, response) {
+        Ok(None) => return,
+        Ok(Some(location)) => in_repository(passage, &location),
+        Err(_) => None,
+    };
+    match own {
+        Some(path) => response.headers_mut().insert(header::LOCATION, path),
+        None => response.headers_mut().remove(header::LOCATION),
+    };
+}
+
+/// A URL's path, if it leads into the repository that was asked for.
+fn in_repository(passage: &Passage<'_>, location: &Uri) -> Option<HeaderValue> {
     let path = location.path_and_query().map_or("", PathAndQuery::as_str);
-    let repository = passage.route.repository.as_ref().ok_or(Stop::Location)?;
+    let repository = passage.route.repository.as_ref()?;
     let rest = path.strip_prefix("/v2/").and_then(|rest| rest.strip_prefix(repository.as_str()));
-    if !rest.is_some_and(|rest| rest.starts_with('/')) {
-        return Err(Stop::Location);
-    }
-    let value = HeaderValue::from_str(path).map_err(|_| Stop::Location)?;
-    response.headers_mut().insert(header::LOCATION, value);
-    Ok(())
+    rest.filter(|rest| rest.starts_with('/')).and_then(|_| HeaderValue::from_str(path).ok())
 }
 
 /// The registry's 401 keeps its body and its reason, but sends the client to our realm alone.

@@ -1,4 +1,4 @@
-//! What every request passes on its way to the service, outermost first. Protocol-neutral: nothing here knows a
+//! What every request passes on its way to the service. Protocol-neutral: nothing here knows a
 //! route, and the order of what does is not a matter of layers.
 //!
 //! One future of one request holds it all. Layers that each hold the next one's future would be as deep as they are

@@ -28,8 +28,8 @@ use crate::base::body::{Body, BodyError};
 const BUFFER: usize = 72 * 1024;
 /// Header fields of an answer.
 const HEADERS: usize = 128;
-/// Unused connections kept on a core, to all origins: of a crowd that comes and goes, most find theirs again.
-const IDLE_CONNECTIONS: usize = 1024;
+/// Unused connections kept on a core, to all origins. Each holds a descriptor, and a buffer of its last answer.
+const IDLE_CONNECTIONS: usize = 256;
 
 /// Connections of the runtime it is used on. Cloning shares them.
 #[derive(Clone, Debug)]

@@ -34,7 +34,7 @@ pub struct Settings {
     pub idle: Duration,
     /// `timeouts.response`: the answer's head, after the request's last byte.
     pub response: Duration,
-    /// `limits.buffer_bytes`: what is read of an answer's body at a time.
+    /// `limits.buffer_bytes`: what is read of an answer's body at a time, at least what a head takes.
     pub buffer: usize,
     /// How long an unused connection is kept.
     pub keep_alive: Duration,

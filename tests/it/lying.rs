@@ -278,15 +278,10 @@ async fn nobody_that_a_registry_names_hears_anything_and_no_client_is_sent_there
             for ask in [Ask::new("PUT", MANIFEST), Ask::new("POST", &format!("{}?mount=sha256:b", uploads(REPOSITORY)))]
             {
                 let answer = stage.send(ask.token(&token)).await;
-                match answer.status {
-                    StatusCode::CREATED => assert_eq!(answer.header("location"), BLOB, "{location}"),
-                    status => {
-                        assert_eq!(status, StatusCode::BAD_GATEWAY, "{location}");
-                        assert!(!answer.headers.contains_key("location"), "{location}");
-                    }
-                }
+                assert_eq!(answer.status, StatusCode::CREATED, "{location}");
                 let is_url = location.starts_with("http://") && location.ends_with(BLOB);
-                assert_eq!(answer.status == StatusCode::CREATED, is_url, "{location}");
+                let here = answer.headers.get("location").map(|value| value.to_str().unwrap());
+                assert_eq!(here, is_url.then_some(BLOB), "{location}");
             }
         }
         for location in [format!("http://{host}{upload}?_state=x"), format!("http://a:secret@{host}{upload}?_state=x")]
