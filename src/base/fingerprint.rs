@@ -47,3 +47,6 @@ impl Hasher for AsIs {
         self.0 = number;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,3 +30,6 @@ pub struct Peer {
     /// The TLS server name (RFC 6066 §3) the client asked for.
     pub server_name: Option<Arc<str>>,
 }
+
+#[cfg(test)]
+mod tests;

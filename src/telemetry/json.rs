@@ -29,7 +29,7 @@ where
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut line = String::with_capacity(LINE);
         line.push_str("{\"timestamp\":\"");
-        timestamp(&mut line);
+        timestamp(&mut line, Clock::System.precise());
         line.push_str("\",\"level\":\"");
         line.push_str(event.metadata().level().as_str());
         line.push('"');
@@ -102,8 +102,7 @@ thread_local! {
 }
 
 /// A moment of RFC 3339, to the microsecond.
-fn timestamp(line: &mut String) {
-    let (second, micros) = Clock::System.precise();
+fn timestamp(line: &mut String, (second, micros): (Timestamp, u32)) {
     SECOND.with_borrow_mut(|(last, text)| {
         if *last != second {
             *last = second;

@@ -1,6 +1,7 @@
 use serde_json::Value;
 use tracing::field::Empty;
 
+use crate::base::clock::Timestamp;
 use crate::telemetry::log::tests::capture;
 
 #[test]
@@ -49,4 +50,19 @@ fn a_line_begins_with_its_time_and_ends_with_a_line_feed() {
     let text = captured.text();
     assert!(text.starts_with("{\"timestamp\":\"2"), "{text}");
     assert_eq!(text.find('\n'), Some(text.len() - 1));
+}
+
+#[test]
+fn a_time_keeps_the_zeros_of_its_fraction_and_follows_the_second() {
+    let rows = [
+        ((0, 42), "1970-01-01T00:00:00.000042Z"),
+        ((0, 0), "1970-01-01T00:00:00.000000Z"),
+        ((1_798_761_599, 999_999), "2026-12-31T23:59:59.999999Z"),
+        ((1_798_761_600, 100_000), "2027-01-01T00:00:00.100000Z"),
+    ];
+    for ((second, micros), expected) in rows {
+        let mut line = String::from("at ");
+        super::timestamp(&mut line, (Timestamp(second), micros));
+        assert_eq!(line, format!("at {expected}"));
+    }
 }
