@@ -19,7 +19,8 @@ use crate::peers::Kind;
 use crate::stage::{Stage, say};
 use crate::table::{Against, Report, Row, Target};
 
-/// Of one transfer: a layer large enough that the second in which windows grow is a small part of its time.
+/// Of one transfer, `--quick` or not: a layer large enough that the second in which windows grow is a small part of its
+/// time.
 const BYTES: u64 = 1 << 30;
 /// Of a peer's push over h2: their windows of 64 KiB let so much through in 13 s.
 const PEERS_PUSH: u64 = 8 << 20;
@@ -54,8 +55,6 @@ pub(crate) async fn run(common: &Common) -> Result<Report> {
     let stage = Stage::set(common)?;
     let client = stage.client()?;
     let tokens = stage.mint.tokens(1)?;
-    // Windows that grow take a second for it: a shorter transfer would show little else, --quick or not.
-    let bytes = BYTES;
     let mut peers = Vec::new();
     for kind in Stage::kinds(common)?.into_iter().filter(|kind| *kind != Kind::NginxBuffering) {
         peers.push(stage.start(kind).await?);
@@ -75,12 +74,12 @@ pub(crate) async fn run(common: &Common) -> Result<Report> {
                     let number = (round + turn) % peers.len();
                     let (peer, start) = (peers.get(number).context("no peer")?, starts.get(number).context("no line")?);
                     let (name, ours) = (peer.kind.name(), matches!(peer.kind, Kind::Tidegate(..)));
-                    let per_gib = |took: Duration, bytes: u64| took.as_secs_f64() * f64::from(1 << 30) / bytes as f64;
-                    let h1 = over_h1(way, &client, *start, &tokens, bytes).await.context("h1")?;
-                    let least = if ours || way == Way::Pull { bytes } else { PEERS_PUSH };
+                    let per_gib = |took: Duration, sent: u64| took.as_secs_f64() * f64::from(1 << 30) / sent as f64;
+                    let h1 = over_h1(way, &client, *start, &tokens, BYTES).await.context("h1")?;
+                    let least = if ours || way == Way::Pull { BYTES } else { PEERS_PUSH };
                     let h2 = over_h2(way, &client, *start, &tokens, least).await.context("h2")?;
                     say(&format!("round {}: {word}: {}: {name}: h1 {h1:.2?}, h2 {h2:.2?}", round + 1, way.word()));
-                    let (h1, h2) = (per_gib(h1, bytes), per_gib(h2, least));
+                    let (h1, h2) = (per_gib(h1, BYTES), per_gib(h2, least));
                     first.add(name, ours, h1);
                     second.add(name, ours, h2);
                 }

@@ -130,13 +130,16 @@ fn tunnel(client: hyper::upgrade::OnUpgrade, host: hyper::upgrade::OnUpgrade) {
 }
 
 fn failed(record: &Record, error: &Error, lease: &Lease) -> Response<Body> {
-    if let Progress::Malformed(fault) = lease.progress() {
-        record.failed(Side::Client, fault.to_string());
-        return plain(StatusCode::BAD_REQUEST, ErrorCode::Unknown, fault.0);
-    }
-    if lease.progress() == Progress::Failed {
-        record.failed(Side::Client, "the request's body broke off");
-        return plain(StatusCode::REQUEST_TIMEOUT, ErrorCode::Unknown, "the request's body broke off");
+    match lease.progress() {
+        Progress::Malformed(fault) => {
+            record.failed(Side::Client, fault.to_string());
+            return plain(StatusCode::BAD_REQUEST, ErrorCode::Unknown, fault.0);
+        }
+        Progress::Failed => {
+            record.failed(Side::Client, "the request's body broke off");
+            return plain(StatusCode::REQUEST_TIMEOUT, ErrorCode::Unknown, "the request's body broke off");
+        }
+        Progress::Untouched | Progress::Started | Progress::Ended => {}
     }
     record.failed(Side::Upstream, error.causes());
     let mut response =

@@ -101,6 +101,11 @@ impl Observer {
 }
 
 impl Observed {
+    /// The process's metrics.
+    pub(super) fn metrics(&self) -> &Metrics {
+        self.guards.ending.record().metrics()
+    }
+
     /// The answer is there.
     pub(super) fn finish(self, mut response: Response<Body>) -> Response<Body> {
         let Self { id, guards, unread, asking, head_only } = self;

@@ -66,13 +66,12 @@ impl<S: Inner> Stack<S> {
         let (observed, request) = self.observer.begin(request, peer, activity);
         // Innermost: a panic is one request's, which is answered 500, and not its connection's or the process's. Such
         // a request has an access line like any other.
-        let metrics = Arc::clone(&self.observer.metrics);
-        let begun = request.and_then(|request| contain(&metrics, || inner.call(request)));
+        let begun = request.and_then(|request| contain(&self.observer.metrics, || inner.call(request)));
         let (running, refused) = match begun {
             Ok(running) => (Some(running), None),
             Err(refused) => (None, Some(refused)),
         };
-        Answering { running, refused, observed: Some(observed), metrics }
+        Answering { running, refused, observed: Some(observed) }
     }
 }
 
@@ -86,7 +85,6 @@ pin_project! {
         running: Option<F>,
         refused: Option<Box<Response<Body>>>,
         observed: Option<Observed>,
-        metrics: Arc<Metrics>,
     }
 }
 
@@ -98,23 +96,20 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let response = match (this.running.as_mut().as_pin_mut(), this.refused.take()) {
-            (Some(running), _) => match contain(this.metrics, || running.poll(cx)) {
+        let polled = match (this.running.as_mut().as_pin_mut(), &*this.observed) {
+            (Some(running), Some(observed)) => match contain(observed.metrics(), || running.poll(cx)) {
                 Ok(polled) => {
                     let Ok(response) = ready!(polled);
-                    response
+                    Some(response)
                 }
-                Err(panicked) => *panicked,
+                Err(panicked) => Some(*panicked),
             },
-            (None, Some(refused)) => *refused,
-            (None, None) => return Poll::Pending,
+            _ => this.refused.take().map(|refused| *refused),
         };
         // Nothing that a panic may have left half done is looked at again.
         this.running.set(None);
-        let mut response = match this.observed.take() {
-            Some(observed) => observed.finish(response),
-            None => response,
-        };
+        let (Some(response), Some(observed)) = (polled, this.observed.take()) else { return Poll::Pending };
+        let mut response = observed.finish(response);
         // What a server sets for its own site, before HTTP/2 puts it into a compression table (RFC 7541 §7.1.3).
         hide(response.headers_mut(), |name| *name == SET_COOKIE);
         Poll::Ready(Ok(response))
