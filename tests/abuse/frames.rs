@@ -6,21 +6,11 @@ use tokio::io::AsyncWriteExt as _;
 use crate::Size;
 use crate::client::{H2, connect, until_the_end};
 use crate::gate::Gate;
+use crate::support::h2::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, PRIORITY, RST_STREAM, SETTINGS,
+    WINDOW_UPDATE, frame,
+};
 
-/// RFC 9113 §3.4, with an empty SETTINGS frame.
-pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00";
-
-const DATA: u8 = 0x0;
-const HEADERS: u8 = 0x1;
-const PRIORITY: u8 = 0x2;
-const RST_STREAM: u8 = 0x3;
-const SETTINGS: u8 = 0x4;
-const PING: u8 = 0x6;
-const GOAWAY: u8 = 0x7;
-const WINDOW_UPDATE: u8 = 0x8;
-const CONTINUATION: u8 = 0x9;
-const END_STREAM: u8 = 0x1;
-const END_HEADERS: u8 = 0x4;
 /// Frames that go out in one write.
 const AT_ONCE: usize = 10;
 
@@ -42,16 +32,6 @@ pub(crate) enum Flood {
     Hpack,
     /// More requests at a time than are allowed.
     Streams,
-}
-
-/// One frame.
-pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX).to_be_bytes();
-    let mut frame = length.iter().skip(1).copied().collect::<Vec<_>>();
-    frame.extend([kind, flags]);
-    frame.extend(stream.to_be_bytes());
-    frame.extend(payload);
-    frame
 }
 
 /// HPACK (RFC 7541 §6): a method and a path of the static table, `https`, and the authority as a literal.

@@ -4,8 +4,9 @@ use anyhow::{Result, ensure};
 use tokio::io::AsyncWriteExt as _;
 
 use crate::client::{H1, H2, connect, until_the_end};
-use crate::frames::{PREFACE, field, get_with};
+use crate::frames::{field, get_with};
 use crate::gate::Gate;
+use crate::support::h2::PREFACE;
 
 /// In what they are too much.
 #[derive(Clone, Copy, Debug)]

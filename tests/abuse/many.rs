@@ -10,8 +10,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::Size;
 use crate::client::{H1, H2, connect, until_the_end};
-use crate::frames::{PREFACE, get_with};
+use crate::frames::get_with;
 use crate::gate::{Gate, value};
+use crate::support::h2::PREFACE;
 
 /// Which room is short.
 #[derive(Clone, Copy, Debug)]

@@ -11,8 +11,9 @@ use tokio::time::{sleep, timeout};
 
 use crate::Size;
 use crate::client::{H1, H2, PATIENCE, connect, until_the_end};
-use crate::frames::{PREFACE, get};
+use crate::frames::get;
 use crate::gate::{Gate, value};
+use crate::support::h2::PREFACE;
 
 const TRICKLE: Duration = Duration::from_millis(100);
 

@@ -4,6 +4,10 @@
 #[path = "../support/canary.rs"]
 mod canary;
 #[cfg(test)]
+#[path = "../support/h2.rs"]
+#[expect(dead_code, reason = "not every kind of frame is needed by every program that writes some")]
+mod h2;
+#[cfg(test)]
 mod support;
 
 mod tidy;

@@ -4,19 +4,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use crate::h2::{DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, RST_STREAM, frame};
 use crate::support::client::{Door, encrypted};
 use crate::support::gateway::Setup;
 use crate::support::soon;
 use crate::support::stage::{PUSH, Stage};
 use crate::support::wire::Ending;
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00";
-const DATA: u8 = 0x0;
-const HEADERS: u8 = 0x1;
-const RST_STREAM: u8 = 0x3;
-const GOAWAY: u8 = 0x7;
-const END_STREAM: u8 = 0x1;
-const END_HEADERS: u8 = 0x4;
 
 type Fields = &'static [(&'static str, &'static str)];
 
@@ -97,11 +90,6 @@ const BODIES: &[(&str, &[&str], &[&str])] = &[
     ("8.6 no number", &[""], &["layer"]),
     ("8.6 2 to the 64th and 5", &["18446744073709551621"], &["layer"]),
 ];
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-}
 
 /// A string without Huffman coding (RFC 7541 §5.2).
 fn string(text: &str) -> Vec<u8> {

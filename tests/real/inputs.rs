@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::canaries::Canaries;
+use crate::h2;
 
 /// A request that HTTP/1.1 and HTTP/2 can both carry.
 #[derive(Clone, Debug)]
@@ -223,10 +224,6 @@ fn block(fields: &[(String, String)]) -> Vec<u8> {
 /// A frame (RFC 9113 §4.1), with what opens a connection before it, and a PING behind it whose answer says that it was
 /// read.
 fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
-    let one = |kind, flags, stream, payload: &[u8]| {
-        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-        [&length[1..], &[kind, flags, 0, 0, 0, stream], payload].concat()
-    };
-    let ping = one(6, 0, 0, &[0; 8]);
-    [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), one(4, 0, 0, &[]), one(kind, flags, stream, payload), ping].concat()
+    let ping = h2::frame(h2::PING, 0, 0, &[0; 8]);
+    [h2::PREFACE, &h2::frame(kind, flags, u32::from(stream), payload), &ping].concat()
 }

@@ -12,6 +12,10 @@ mod dumps;
 #[cfg(test)]
 mod gateway;
 #[cfg(test)]
+#[path = "../support/h2.rs"]
+#[expect(dead_code, reason = "not every kind of frame is needed by every program that writes some")]
+mod h2;
+#[cfg(test)]
 mod inputs;
 #[cfg(test)]
 mod lies;

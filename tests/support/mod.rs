@@ -5,6 +5,7 @@ pub(crate) mod authority;
 pub(crate) mod canaries;
 pub(crate) mod clients;
 pub(crate) mod door;
+pub(crate) mod h2;
 pub(crate) mod image;
 pub(crate) mod keys;
 pub(crate) mod process;
