@@ -1,8 +1,6 @@
 //! Moments and lengths of time as people write and read them (RFC 3339, UTC).
 
-use crate::base::clock::Timestamp;
-
-const DAY: i64 = 86_400;
+use crate::base::clock::{DAY, Timestamp};
 
 /// Reads seconds since 1970, or a date and time with its offset (RFC 3339 §5.6). Fractions are dropped.
 pub(super) fn parse(text: &str) -> Result<Timestamp, String> {
@@ -27,7 +25,7 @@ fn from_rfc3339(text: &str) -> Option<Timestamp> {
 /// `2 min 5 s`: the two largest units.
 pub(super) fn span(seconds: i64) -> String {
     let seconds = seconds.unsigned_abs();
-    let units = [("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)];
+    let units = [("d", DAY.unsigned_abs()), ("h", 3600), ("min", 60), ("s", 1)];
     let Some(first) = units.iter().position(|(_, worth)| seconds >= *worth) else { return "0 s".to_owned() };
     let mut rest = seconds;
     let mut parts = Vec::new();

@@ -14,10 +14,10 @@ use hyper::body::Incoming;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::passage::Fingerprint;
 use super::serving::{Ear, Serving};
 use crate::base::body::Body;
 use crate::base::clock::{Clock, Timestamp};
+use crate::base::fingerprint::Fingerprint;
 use crate::base::secret::Secret;
 use crate::oci::access::{Action, ResourceActions};
 use crate::oci::credentials::Credentials;
@@ -134,7 +134,7 @@ impl Office {
         };
         let at = Instant::now();
         self.lock().push(Issued {
-            token: Fingerprint::of(&minted.token),
+            token: Fingerprint::of(minted.token.expose()),
             asker: if query.client_id.as_deref() == Some("tidegate") { Asker::Tidegate } else { Asker::Client },
             scope: granted.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
             at,

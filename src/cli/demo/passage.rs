@@ -2,27 +2,14 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use aws_lc_rs::digest::{SHA256, digest};
 use http::{Method, Request, StatusCode};
 use tokio::time::Instant;
 
-use crate::base::secret::Secret;
+use crate::base::fingerprint::Fingerprint;
 use crate::oci::credentials::Credentials;
 
 /// The smallest layer.
 const LAYER_LEAST: u64 = 64 * 1024;
-
-/// Tells tokens apart without keeping any.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Fingerprint([u8; 32]);
-
-impl Fingerprint {
-    pub(super) fn of(token: &Secret) -> Self {
-        let mut print = [0; 32];
-        print.copy_from_slice(digest(&SHA256, token.expose()).as_ref());
-        Self(print)
-    }
-}
 
 /// A request that went over the link.
 #[derive(Clone, Debug)]
@@ -30,7 +17,7 @@ pub(super) struct Passage {
     pub(super) method: Method,
     /// Its path, without the query.
     pub(super) path: String,
-    /// The bearer token it carried.
+    /// The bearer token it carried, told apart from others without being kept.
     pub(super) token: Option<Fingerprint>,
     /// When its head came.
     pub(super) set_out: Instant,
@@ -57,11 +44,8 @@ pub(super) struct Passages(Arc<Mutex<Vec<Passage>>>);
 impl Passages {
     /// Notes a request whose head has come.
     pub(super) fn begin<B>(&self, request: &Request<B>) -> Open {
-        let credentials = request.headers().get(http::header::AUTHORIZATION).map(Credentials::parse);
-        let token = match credentials {
-            Some(Credentials::Bearer(token)) => Some(Fingerprint::of(&token)),
-            _ => None,
-        };
+        let field = request.headers().get(http::header::AUTHORIZATION);
+        let token = field.and_then(Credentials::bearer_in).map(Fingerprint::of);
         let mut all = self.lock();
         all.push(Passage {
             method: request.method().clone(),

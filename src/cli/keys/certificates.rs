@@ -10,7 +10,7 @@ use rcgen::{
 };
 use zeroize::Zeroizing;
 
-use crate::base::clock::Timestamp;
+use crate::base::clock::{DAY, Timestamp};
 
 /// Of an authority: as long as an installation without any care should run.
 const AUTHORITY_YEARS: i64 = 10;
@@ -67,9 +67,9 @@ fn params(purpose: &Purpose, now: Timestamp) -> anyhow::Result<CertificateParams
     params.distinguished_name.push(DnType::CommonName, name);
     params.serial_number = Some(serial()?);
     // Since yesterday: machines whose clocks are a little behind take it at once.
-    let (year, month, first) = day(Timestamp(now.0 - 86_400))?;
+    let (year, month, first) = day(Timestamp(now.0 - DAY))?;
     params.not_before = rcgen::date_time_ymd(year, month, first);
-    let (year, month, last) = day(Timestamp(now.0 + days * 86_400))?;
+    let (year, month, last) = day(Timestamp(now.0 + days * DAY))?;
     params.not_after = rcgen::date_time_ymd(year, month, last);
     params.use_authority_key_identifier_extension = true;
     match purpose {
