@@ -18,6 +18,7 @@ pub mod framing;
 mod keys;
 pub mod location;
 pub mod proxy_header;
+pub mod relayed;
 pub mod route;
 pub mod scope;
 pub mod ticket;
@@ -36,6 +37,7 @@ pub const TARGETS: &[Target] = &[
     ("framing", framing::check),
     ("location", location::check),
     ("proxy_header", proxy_header::check),
+    ("relayed", relayed::check),
     ("route", route::check),
     ("scope", scope::check),
     ("ticket", ticket::check),

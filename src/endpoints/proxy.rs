@@ -4,22 +4,24 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Request, Response, StatusCode, Uri, Version};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncWriteExt, copy_bidirectional};
 
 use crate::base::body::Body;
 use crate::base::lease::{Lease, Progress};
-use crate::gateway::answer::{Relayed, Silent, TwoLengths, has_one_length, within};
+use crate::gateway::answer::{Relayed, Silent, within};
 use crate::gateway::headers::{ClientOrigin, clean_request, strip_hop_by_hop};
 use crate::gateway::respond::plain;
 use crate::oci::error::ErrorCode;
 use crate::oci::route::RouteKind;
 use crate::telemetry::labels::Limit;
 use crate::telemetry::outcome::{Record, Side};
-use crate::upstream::client::Client;
+use crate::upstream::client::{Client, Stream, Switching};
 use crate::upstream::connector::Connector;
 use crate::upstream::{Error, Settings};
 
@@ -62,8 +64,9 @@ impl Proxy {
         *outbound.uri_mut() = Uri::from(target);
         *outbound.method_mut() = head.method;
         *outbound.headers_mut() = head.headers;
-        let mut response = match within(self.response, &lease, pin!(self.client.call(&self.origin, outbound))).await {
-            Ok(Ok(response)) => response,
+        let mut response = match within(self.response, &lease, pin!(self.client.switch(&self.origin, outbound))).await {
+            Ok(Ok(Switching::Answer(response))) => response,
+            Ok(Ok(Switching::Switched(ends))) => return switched(*ends, theirs, record),
             Ok(Err(error)) => return failed(record, &error, &lease),
             Err(Silent) => {
                 record.metrics().limit_hit(Limit::Response);
@@ -72,30 +75,27 @@ impl Proxy {
                 return plain(StatusCode::GATEWAY_TIMEOUT, ErrorCode::Unavailable, words);
             }
         };
-        if let Err(TwoLengths) = has_one_length(response.headers()) {
-            record.failed(Side::Upstream, TwoLengths.to_string());
-            let words = "the answer of the host behind this gateway can be read in more than one way";
-            return plain(StatusCode::BAD_GATEWAY, ErrorCode::Unavailable, words);
-        }
-        let upgraded = (response.status() == StatusCode::SWITCHING_PROTOCOLS)
-            .then(|| response.headers().get(header::UPGRADE).cloned())
-            .flatten();
         strip_hop_by_hop(response.headers_mut());
-        match (upgraded, theirs) {
-            (Some(protocol), Some(theirs)) => {
-                put_upgrade(response.headers_mut(), Some(&protocol));
-                tunnel(theirs, hyper::upgrade::on(&mut response));
-                return response;
-            }
-            (_, _) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                record.failed(Side::Upstream, "the web host switched protocols unasked");
-                let words = "the host behind this gateway answered with another protocol";
-                return plain(StatusCode::BAD_GATEWAY, ErrorCode::Unavailable, words);
-            }
-            (_, _) => {}
-        }
         response.map(|body| Body::wrap(Relayed::new(body, self.idle, record.clone(), None, lease)))
     }
+}
+
+/// The web host switched protocols: if the client had asked for that, both ends are joined.
+fn switched(
+    (mut response, host, said): (Response<()>, Stream, Bytes),
+    client: Option<OnUpgrade>,
+    record: &Record,
+) -> Response<Body> {
+    let protocol = response.headers().get(header::UPGRADE).cloned();
+    let (Some(protocol), Some(client)) = (protocol, client) else {
+        record.failed(Side::Upstream, "the web host switched protocols unasked");
+        let words = "the host behind this gateway answered with another protocol";
+        return plain(StatusCode::BAD_GATEWAY, ErrorCode::Unavailable, words);
+    };
+    strip_hop_by_hop(response.headers_mut());
+    put_upgrade(response.headers_mut(), Some(&protocol));
+    tokio::spawn(tunnel(client, host, said));
+    response.map(|()| Body::empty())
 }
 
 /// What the client wants to switch to; only HTTP/1.1 can (RFC 9113 §8.6).
@@ -116,17 +116,18 @@ fn put_upgrade(headers: &mut HeaderMap, protocol: Option<&HeaderValue>) {
 }
 
 /// Joins both ends until either closes. The connections are theirs now: no timer of ours cuts a quiet terminal.
-fn tunnel(client: hyper::upgrade::OnUpgrade, host: hyper::upgrade::OnUpgrade) {
-    tokio::spawn(async move {
-        let (client, host) = match tokio::try_join!(client, host) {
-            Ok(ends) => ends,
-            Err(error) => return tracing::debug!(%error, "an upgrade did not come about"),
-        };
-        let ended = copy_bidirectional(&mut TokioIo::new(client), &mut TokioIo::new(host)).await;
-        if let Err(error) = ended {
-            tracing::debug!(%error, "an upgraded connection broke");
-        }
-    });
+async fn tunnel(client: OnUpgrade, mut host: Stream, said: Bytes) {
+    let mut client = match client.await {
+        Ok(client) => TokioIo::new(client),
+        Err(error) => return tracing::debug!(%error, "an upgrade did not come about"),
+    };
+    let joined = async {
+        client.write_all(&said).await?;
+        copy_bidirectional(&mut client, &mut host).await
+    };
+    if let Err(error) = joined.await {
+        tracing::debug!(%error, "an upgraded connection broke");
+    }
 }
 
 fn failed(record: &Record, error: &Error, lease: &Lease) -> Response<Body> {
@@ -142,8 +143,11 @@ fn failed(record: &Record, error: &Error, lease: &Lease) -> Response<Body> {
         Progress::Untouched | Progress::Started | Progress::Ended => {}
     }
     record.failed(Side::Upstream, error.causes());
-    let mut response =
-        plain(StatusCode::BAD_GATEWAY, ErrorCode::Unavailable, "the host behind this gateway cannot be reached");
+    let words = match error {
+        Error::TwoLengths(_) => "the answer of the host behind this gateway can be read in more than one way",
+        _ => "the host behind this gateway cannot be reached",
+    };
+    let mut response = plain(StatusCode::BAD_GATEWAY, ErrorCode::Unavailable, words);
     if !error.was_sent() {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));

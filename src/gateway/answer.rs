@@ -6,7 +6,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
@@ -20,31 +19,6 @@ use crate::upstream::origins::Running;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no answer within the time after the request's last byte")]
 pub struct Silent;
-
-/// An answer whose length is told twice, or by a coding that is not read here. What one reader takes for the whole is a
-/// part of it to another (RFC 9112 §6.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the answer's length can be read in more than one way")]
-pub struct TwoLengths;
-
-/// Looks at how an answer's length is told, while its head is as it came. The parser takes one way of several, and the
-/// header that it did not take would go to the client beside a body that is not of this length.
-///
-/// # Errors
-/// [`TwoLengths`].
-pub fn has_one_length(headers: &HeaderMap) -> Result<(), TwoLengths> {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    let is_number = |length: &HeaderValue| !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit);
-    match (codings.next(), lengths.next()) {
-        (None, None) => Ok(()),
-        (None, Some(length)) if is_number(length) && lengths.next().is_none() => Ok(()),
-        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") && codings.next().is_none() => {
-            Ok(())
-        }
-        _ => Err(TwoLengths),
-    }
-}
 
 /// Waits for an answer's head: as long as the request's body takes, then `response`. `sending` is best given pinned:
 /// by value it would be kept twice.

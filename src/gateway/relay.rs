@@ -6,7 +6,7 @@ use http::header::{self, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Response, StatusCode, Uri};
 
-use super::answer::{Relayed, Silent, has_one_length, within};
+use super::answer::{Relayed, Silent, within};
 use super::authenticate::Token;
 use super::headers::strip_hop_by_hop;
 use super::respond::{Stop, challenge_of};
@@ -63,7 +63,7 @@ pub async fn exchange(
 /// The registry's answer as the client gets it: on our own origin, with the upload's ticket, otherwise as it came.
 ///
 /// # Errors
-/// [`Stop::Location`] when it would lead the client round the door, [`Stop::Length`] when it can be read in two ways.
+/// [`Stop::Location`] when it would lead the client round the door, [`Stop::Switched`] when it is no answer.
 pub fn answer(
     passage: &Passage<'_>,
     presented: &Token,
@@ -71,7 +71,6 @@ pub fn answer(
     lease: Lease,
 ) -> Result<Response<Body>, Stop> {
     let Answered { mut response, origin, running } = answered;
-    has_one_length(response.headers()).map_err(Stop::Length)?;
     strip_hop_by_hop(response.headers_mut());
     let status = response.status();
     let goes_on = matches!(status, StatusCode::ACCEPTED | StatusCode::NO_CONTENT);

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 
-use super::answer::TwoLengths;
 use super::clients::{Recovery, recovery};
 use super::headers::ClientOrigin;
 use super::site::Site;
@@ -56,9 +55,6 @@ pub enum Stop {
     /// The registry answered an upgrade that nobody asked for.
     #[error("the registry switched protocols unasked")]
     Switched,
-    /// The registry's answer has two lengths.
-    #[error(transparent)]
-    Length(TwoLengths),
     /// The registry's Location would lead round the door.
     #[error("the registry's Location leads elsewhere")]
     Location,
@@ -91,6 +87,11 @@ pub fn stop(
         Stop::Upstream(upstream::Error::Broken(_)) => {
             plain(StatusCode::BAD_GATEWAY, ErrorCode::Unavailable, "the registry broke the connection")
         }
+        Stop::Upstream(upstream::Error::TwoLengths(_)) => plain(
+            StatusCode::BAD_GATEWAY,
+            ErrorCode::Unavailable,
+            "the registry's answer can be read in more than one way",
+        ),
         Stop::Upstream(_) => retry("the registry cannot be reached"),
         Stop::Silent => {
             plain(StatusCode::GATEWAY_TIMEOUT, ErrorCode::Unavailable, "the registry did not answer in time")
@@ -100,11 +101,6 @@ pub fn stop(
         Stop::Switched => {
             plain(StatusCode::BAD_GATEWAY, ErrorCode::Unavailable, "the registry answered with another protocol")
         }
-        Stop::Length(TwoLengths) => plain(
-            StatusCode::BAD_GATEWAY,
-            ErrorCode::Unavailable,
-            "the registry's answer can be read in more than one way",
-        ),
         Stop::Location => plain(
             StatusCode::BAD_GATEWAY,
             ErrorCode::Unavailable,
@@ -124,7 +120,7 @@ fn note(stop: &Stop, record: &Record) {
         Stop::Refused(..) => return,
         Stop::Route(_) | Stop::RepeatedTicket | Stop::Malformed(_) | Stop::Body => Side::Client,
         Stop::Draining | Stop::Sign(_) => Side::Gateway,
-        Stop::Upstream(_) | Stop::Silent | Stop::Switched | Stop::Length(_) | Stop::Location => Side::Upstream,
+        Stop::Upstream(_) | Stop::Silent | Stop::Switched | Stop::Location => Side::Upstream,
     };
     record.failed(side, stop.to_string());
 }

@@ -1,35 +1,38 @@
 //! A pool of HTTP/1.1 connections to one or several origins.
 //!
 //! ```text
-//! call ─▶ the connection used last that is ready ─┬─▶ answer ─ its body's end ─▶ back into the pool
-//!      └▶ a new one ──────────────────────────────┘
+//! call ─▶ the connection used last that is open ─┬─▶ answer ─ its body's end ─▶ back into the pool
+//!      └▶ a new one ─────────────────────────────┘
 //! ```
 //!
 //! A request waits for no other's connection: where none is ready a new one is made, and of those that come back only
 //! so many are kept. It lives on one core, and so do its connections: nothing is woken across threads.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, Uri, header};
+use http::{Request, Response, StatusCode, Uri};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
-use super::connector::Connector;
+use super::connector::{self, Connector};
+use super::h1::sending::Sending;
+use super::h1::{self, Fault, Head};
 use super::{Error, Settings};
 use crate::base::body::{Body, BodyError};
 
-/// Smallest read and write buffer of a connection: it takes a head of 64 KiB.
-const BUFFER: usize = 72 * 1024;
-/// Header fields of an answer.
-const HEADERS: usize = 128;
-/// Unused connections kept on a core, to all origins. Each holds a descriptor, and a buffer of its last answer.
+/// Unused connections kept on a core, to all origins. Each holds a descriptor, and a buffer of 8 KiB.
 const IDLE_CONNECTIONS: usize = 256;
+/// How often the unused are looked through.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// What a request goes out on.
+pub type Stream = TokioIo<connector::Stream>;
 
 /// Connections of the runtime it is used on. Cloning shares them.
 #[derive(Clone, Debug)]
@@ -38,22 +41,41 @@ pub struct Client(Arc<Pool>);
 #[derive(Debug)]
 struct Pool {
     connector: Connector,
-    builder: http1::Builder,
+    buffer: usize,
     keep_alive: Duration,
-    idle: Mutex<Vec<Idle>>,
+    unused: Mutex<Unused>,
 }
 
-/// A connection that nobody uses, those used last at the end.
+#[derive(Debug, Default)]
+struct Unused {
+    /// Those used last at the end.
+    idle: Vec<Idle>,
+    /// Whether [`expire`] runs.
+    is_swept: bool,
+}
+
+/// A connection that nobody uses.
 #[derive(Debug)]
 struct Idle {
     connection: Connection,
     since: Instant,
 }
 
+/// A connection, and the origin it leads to.
 #[derive(Debug)]
 struct Connection {
-    sender: SendRequest<Body>,
+    // Boxed once and for all requests: it is what a request's future would else be made of.
+    h1: Box<h1::Connection<Stream>>,
     origin: Uri,
+}
+
+/// What came of a request to switch protocols.
+#[derive(Debug)]
+pub enum Switching {
+    /// An answer that is not 101.
+    Answer(Response<Body>),
+    /// The head of the 101, the connection, and what was said on it already.
+    Switched(Box<(Response<()>, Stream, Bytes)>),
 }
 
 impl Client {
@@ -68,24 +90,45 @@ impl Client {
     /// A client with this connector, so that the cores share what it took to make it.
     #[must_use]
     pub fn with(connector: Connector, settings: &Settings) -> Self {
-        let mut builder = http1::Builder::new();
-        // It bounds what a stalled transfer holds, both ways.
-        builder.max_buf_size(settings.buffer.max(BUFFER)).max_headers(HEADERS);
-        let keep_alive = settings.keep_alive;
-        Self(Arc::new(Pool { connector, builder, keep_alive, idle: Mutex::default() }))
+        let Settings { buffer, keep_alive, .. } = *settings;
+        Self(Arc::new(Pool { connector, buffer, keep_alive, unused: Mutex::default() }))
     }
 
     /// Sends a request to `origin` (scheme and authority) and waits for the answer's head. The request's own URI is its
-    /// raw path and query. The body goes on streaming while the answer is read; an answer that comes before the body's
-    /// end is returned at once.
+    /// raw path and query; the length of its body is what the body says. The body goes on streaming while the answer's
+    /// is read; an answer that comes before the body's end is returned at once, and the rest of the body stays unread
+    /// when the answer's has ended.
     ///
     /// # Errors
-    /// [`Error::Connect`], [`Error::ConnectTimeout`] and [`Error::Url`] when nothing was sent, else [`Error::Broken`].
+    /// [`Error::Connect`] and [`Error::ConnectTimeout`] when nothing was sent, else [`Error::Broken`] or
+    /// [`Error::TwoLengths`].
     ///
     /// # Cancel safety
     /// Dropping the future closes the connection the request went to; the peer never sees a complete body.
-    pub async fn call(&self, origin: &Uri, mut request: Request<Body>) -> Result<Response<Body>, Error> {
-        name_host(origin, &mut request)?;
+    pub async fn call(&self, origin: &Uri, request: Request<Body>) -> Result<Response<Body>, Error> {
+        let (head, connection) = self.send(origin, request).await?;
+        Ok(self.answer(head, connection))
+    }
+
+    /// [`Client::call`] with a request to speak another protocol (RFC 9110 §7.8).
+    ///
+    /// # Errors
+    /// Those of [`Client::call`].
+    ///
+    /// # Cancel safety
+    /// That of [`Client::call`].
+    pub async fn switch(&self, origin: &Uri, request: Request<Body>) -> Result<Switching, Error> {
+        let (head, connection) = self.send(origin, request).await?;
+        if head.status != StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(Switching::Answer(self.answer(head, connection)));
+        }
+        let (io, said) = connection.h1.into_parts();
+        Ok(Switching::Switched(Box::new((respond(head, ()), io, said))))
+    }
+
+    async fn send(&self, origin: &Uri, request: Request<Body>) -> Result<(Head, Connection), Error> {
+        let host = origin.authority().map_or("", http::uri::Authority::as_str);
+        let mut sending = Sending::new(host, request);
         loop {
             let kept = self.0.take(origin);
             let is_new = kept.is_none();
@@ -94,88 +137,105 @@ impl Client {
                 // Boxed, as it is rare and large: every request would carry the room for it.
                 None => Box::pin(self.0.connect(origin)).await?,
             };
-            match connection.sender.try_send_request(request).await {
-                Ok(response) => return Ok(response.map(|body| self.relay(body, connection))),
-                Err(mut error) => match error.take_message() {
+            connection.h1.start(sending);
+            match poll_fn(|cx| connection.h1.poll_head(cx)).await {
+                Ok(head) => return Ok((head, connection)),
+                Err(fault) => match connection.h1.take_unsent() {
                     // The peer closed a connection that was kept, and nothing of the request was written to it.
-                    Some(unsent) if !is_new => request = unsent,
-                    _ => return Err(Error::Broken(error.into_error().into())),
+                    Some(unsent) if !is_new && matches!(fault, Fault::Closed | Fault::Io(_)) => sending = unsent,
+                    _ => return Err(fault.into()),
                 },
             }
         }
     }
 
-    /// The answer's body, which gives its connection back when it ends.
-    fn relay(&self, body: Incoming, connection: Connection) -> Body {
-        let mut kept = Kept { body, connection: Some(connection), pool: Arc::downgrade(&self.0) };
-        if kept.body.is_end_stream() {
-            kept.give_back();
-            // An answer without a body may still be one that switches protocols, which its body carries.
-            return Body::from(kept.body);
+    /// The answer, whose body gives its connection back when it ends.
+    fn answer(&self, head: Head, mut connection: Connection) -> Response<Body> {
+        let pool = Arc::downgrade(&self.0);
+        if let Some(whole) = connection.h1.take_whole() {
+            give_back(&pool, connection);
+            return respond(head, Body::full(whole));
         }
-        Body::wrap(kept)
+        if connection.h1.is_over() {
+            give_back(&pool, connection);
+            return respond(head, Body::empty());
+        }
+        respond(head, Body::wrap(Answer { connection: Some(connection), is_over: false, failed: None, pool }))
+    }
+}
+
+fn respond<B>(head: Head, body: B) -> Response<B> {
+    let mut response = Response::new(body);
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.headers;
+    response
+}
+
+fn give_back(pool: &Weak<Pool>, mut connection: Connection) {
+    if let Some(pool) = pool.upgrade().filter(|_| connection.h1.finish()) {
+        pool.keep(connection);
     }
 }
 
 impl Pool {
-    fn lock(&self) -> MutexGuard<'_, Vec<Idle>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Unused> {
+        self.unused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection to this origin that was used last. One whose last request still has its body on the way is
-    /// passed over.
+    /// The connection to this origin that was used last; those that the peer closed since are dropped.
     fn take(&self, origin: &Uri) -> Option<Connection> {
-        let is_fit = |idle: &Idle| {
-            let Connection { sender, origin: to } = &idle.connection;
-            sender.is_ready()
-                && to.authority() == origin.authority()
-                && to.scheme() == origin.scheme()
-                && idle.since.elapsed() < self.keep_alive
+        let leads_there = |idle: &Idle| {
+            let to = &idle.connection.origin;
+            to.authority() == origin.authority() && to.scheme() == origin.scheme()
         };
-        let mut idle = self.lock();
-        let at = idle.iter().rposition(is_fit)?;
-        Some(idle.remove(at).connection)
+        let mut unused = self.lock();
+        while let Some(at) = unused.idle.iter().rposition(leads_there) {
+            let mut last = unused.idle.remove(at);
+            if last.is_fit(self.keep_alive) {
+                return Some(last.connection);
+            }
+        }
+        None
     }
 
     async fn connect(&self, origin: &Uri) -> Result<Connection, Error> {
         let stream = self.connector.connect(origin.clone()).await?;
-        let (sender, driver) = self.builder.handshake(stream).await.map_err(|error| Error::Connect(error.into()))?;
-        tokio::spawn(async move {
-            if let Err(error) = driver.with_upgrades().await {
-                tracing::debug!(%error, "a connection to an origin broke off");
-            }
-        });
-        Ok(Connection { sender, origin: origin.clone() })
+        let h1 = Box::new(h1::Connection::new(TokioIo::new(stream), self.buffer));
+        Ok(Connection { h1, origin: origin.clone() })
     }
 
     /// Keeps a connection for the next request.
     fn keep(self: Arc<Self>, connection: Connection) {
-        if connection.sender.is_closed() {
-            return;
+        let mut unused = self.lock();
+        if unused.idle.len() >= IDLE_CONNECTIONS {
+            unused.idle.remove(0);
         }
-        let mut idle = self.lock();
-        if idle.is_empty() {
-            tokio::spawn(expire(Arc::downgrade(&self), self.keep_alive));
+        unused.idle.push(Idle { connection, since: Instant::now() });
+        if !std::mem::replace(&mut unused.is_swept, true) {
+            tokio::spawn(expire(Arc::downgrade(&self)));
         }
-        if idle.len() >= IDLE_CONNECTIONS {
-            idle.remove(0);
-        }
-        idle.push(Idle { connection, since: Instant::now() });
     }
 
     /// Closes what nobody used for too long or the peer closed; whether any connection is left.
     fn sweep(&self) -> bool {
-        let mut idle = self.lock();
-        idle.retain(|idle| !idle.connection.sender.is_closed() && idle.since.elapsed() < self.keep_alive);
-        !idle.is_empty()
+        let mut unused = self.lock();
+        unused.idle.retain_mut(|idle| idle.is_fit(self.keep_alive));
+        unused.is_swept = !unused.idle.is_empty();
+        unused.is_swept
     }
 }
 
-/// Runs for as long as a pool has connections that nobody uses.
-async fn expire(pool: Weak<Pool>, keep_alive: Duration) {
+impl Idle {
+    fn is_fit(&mut self, keep_alive: Duration) -> bool {
+        self.since.elapsed() < keep_alive && self.connection.h1.is_quiet()
+    }
+}
+
+/// Runs once in a pool, for as long as it has connections that nobody uses.
+async fn expire(pool: Weak<Pool>) {
     loop {
-        // Some are kept for half as long again; that takes no timer for each of them.
-        tokio::time::sleep(keep_alive / 2).await;
+        // One timer for all of them.
+        tokio::time::sleep(SWEEP).await;
         if !pool.upgrade().is_some_and(|pool| pool.sweep()) {
             return;
         }
@@ -184,51 +244,51 @@ async fn expire(pool: Weak<Pool>, keep_alive: Duration) {
 
 /// An answer's body, and the connection it comes by.
 #[derive(Debug)]
-struct Kept {
-    body: Incoming,
+struct Answer {
+    /// Until the body's end, or an error after which nothing more is to be had of it.
     connection: Option<Connection>,
+    is_over: bool,
+    failed: Option<Fault>,
     pool: Weak<Pool>,
 }
 
-impl Kept {
-    fn give_back(&mut self) {
-        if let (Some(connection), Some(pool)) = (self.connection.take(), self.pool.upgrade()) {
-            pool.keep(connection);
-        }
-    }
-}
-
-impl HttpBody for Kept {
+impl HttpBody for Answer {
     type Data = Bytes;
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        match &polled {
-            Poll::Pending => {}
-            // After an error nothing more is to be had of the connection; the peer may be anywhere in its answer.
-            Poll::Ready(Some(Err(_))) => self.connection = None,
-            Poll::Ready(Some(Ok(_))) if !self.body.is_end_stream() => {}
-            Poll::Ready(_) => self.give_back(),
+        let this = &mut *self;
+        let Some(Connection { h1, .. }) = &mut this.connection else {
+            // What has failed once must not end well the next time it is asked.
+            return Poll::Ready((!this.is_over).then(|| Err(this.failed.take().unwrap_or(Fault::Short).into())));
+        };
+        match ready!(h1.poll_frame(cx)) {
+            Some(Err(fault)) => {
+                (this.connection, this.failed) = (None, Some(fault));
+                // What came before goes out first: a client that knows that a part is missing has the part, and the head.
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            frame => {
+                this.is_over = h1.is_over();
+                if this.is_over {
+                    this.connection.take().into_iter().for_each(|connection| give_back(&this.pool, connection));
+                }
+                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+            }
         }
-        polled.map_err(Into::into)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.is_over
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let left = self.connection.as_ref().and_then(|connection| connection.h1.left());
+        let left = if self.is_over { Some(0) } else { left };
+        left.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
-/// A request names whom it is for (RFC 9112 §3.2): where its headers do not, the origin.
-fn name_host(origin: &Uri, request: &mut Request<Body>) -> Result<(), Error> {
-    if !request.headers().contains_key(header::HOST) {
-        let host = origin.authority().map_or("", http::uri::Authority::as_str);
-        let host = HeaderValue::from_str(host).map_err(|error| Error::Url(error.into()))?;
-        request.headers_mut().insert(header::HOST, host);
-    }
-    Ok(())
-}
+#[cfg(test)]
+mod tests;

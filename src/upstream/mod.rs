@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Registry::send(&Permit, …) ─┐
-//! Client::call(…) ────────────┴─▶ Client ─▶ its pool ─▶ connector: TCP, TLS, deadline ─▶ origin
+//! Client::call(…) ────────────┴─▶ Client ─▶ its pool ─▶ h1 ─▶ connector: TCP, TLS, deadline ─▶ origin
 //!                                             origins: which one, how busy, up or down
 //! ```
 //!
@@ -16,6 +16,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 pub mod client;
 pub mod connector;
+pub mod h1;
 pub mod origins;
 pub mod registry;
 
@@ -34,11 +35,17 @@ pub struct Settings {
     pub idle: Duration,
     /// `timeouts.response`: the answer's head, after the request's last byte.
     pub response: Duration,
-    /// `limits.buffer_bytes`: what is read of an answer's body at a time, at least what a head takes.
+    /// `limits.buffer_bytes`: what is read of an answer's body at a time, and written of a request's.
     pub buffer: usize,
     /// How long an unused connection is kept.
     pub keep_alive: Duration,
 }
+
+/// An answer whose length is told twice, or by a coding that is not read here. What one reader takes for the whole is a
+/// part of it to another (RFC 9112 §6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the answer's length can be read in more than one way")]
+pub struct TwoLengths;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -52,25 +59,34 @@ pub enum Error {
     /// The connection broke, or what came was not HTTP.
     #[error("the connection broke: {0}")]
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The answer's length can be read in more than one way.
+    #[error(transparent)]
+    TwoLengths(#[from] TwoLengths),
     /// The roots or the client certificate cannot be used.
     #[error("TLS cannot be set up: {0}")]
     Tls(#[source] rustls::Error),
     /// The system has no root certificates.
     #[error("no root certificates on this system; set `ca`")]
     NoRoots,
-    /// The request cannot be addressed to that origin.
-    #[error("not a URL for this origin: {0}")]
-    Url(#[source] http::Error),
     /// Every origin is down.
     #[error("there is no origin to send to")]
     NoOrigin,
+}
+
+impl From<h1::Fault> for Error {
+    fn from(fault: h1::Fault) -> Self {
+        match fault {
+            h1::Fault::TwoLengths(lengths) => Self::TwoLengths(lengths),
+            fault => Self::Broken(fault.into()),
+        }
+    }
 }
 
 impl Error {
     /// Whether a byte of the request may have been sent; only then it must not be sent again.
     #[must_use]
     pub fn was_sent(&self) -> bool {
-        matches!(self, Self::Broken(_))
+        matches!(self, Self::Broken(_) | Self::TwoLengths(_))
     }
 
     /// The error and what caused it, for the log: the causes name the address, the refusal, the TLS alert.

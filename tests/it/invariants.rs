@@ -190,6 +190,7 @@ mutations_hold! {
     every_reader_finds_the_same_messages_in_what_the_gate_passes: "framing";
     a_location_stays_on_our_origin_and_comes_back_as_the_registrys_bytes: "location";
     an_address_comes_from_the_proxy_header_and_from_nothing_behind_it: "proxy_header";
+    an_answer_that_is_taken_for_whole_is_the_same_to_hyper: "relayed";
     whoever_rewrites_a_path_reads_the_repository_that_was_authorised: "route";
     a_scope_is_written_as_it_was_read_and_grants_no_more: "scope";
     a_ticket_opens_for_the_upload_it_was_sealed_for_and_no_other: "ticket";

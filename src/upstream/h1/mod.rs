@@ -1,0 +1,275 @@
+//! One HTTP/1.1 connection to an origin, moved by whoever waits for it.
+//!
+//! ```text
+//! request ─▶ Sending: head, then the body as it comes ─▶ ┐
+//!                                                        ├ io: both at once, in the poll of who wants the answer
+//! answer  ◀─ head ◀─ Coding: its body ◀─ input         ◀─ ┘
+//! ```
+//!
+//! There is no task for it, and no channel: a request costs no change of task, and what stands still holds one read and
+//! one write. It must never hand on a part as the whole, never be used again when it is in doubt where the next answer
+//! begins, and never read on for an answer that nobody waits for.
+
+mod coding;
+mod head;
+pub mod sending;
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Method, StatusCode};
+use http_body::Frame;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::io::poll_read_buf;
+
+use self::coding::Coding;
+use self::head::Scan;
+use self::sending::Sending;
+use super::TwoLengths;
+use crate::base::body::BodyError;
+
+/// What is read at first: the head of an answer, and a manifest behind it.
+const ROOM: usize = 8 * 1024;
+/// The largest head of an answer.
+const MAX_HEAD: usize = 64 * 1024;
+/// Answers of 1xx before the one that counts (RFC 9110 §15.2).
+const MAX_INTERIM: u32 = 16;
+
+/// Why an exchange failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The peer closed it.
+    #[error("it was closed before an answer came")]
+    Closed,
+    /// What came is no answer.
+    #[error("the answer's head is malformed: {0}")]
+    Head(&'static str),
+    /// The answer's length can be read in more than one way.
+    #[error(transparent)]
+    TwoLengths(#[from] TwoLengths),
+    /// The answer's chunks are none.
+    #[error("the answer's body is malformed: {0}")]
+    Chunk(&'static str),
+    /// The peer closed it in the middle of the answer.
+    #[error("the answer ended before its end")]
+    Short,
+    /// The request's body failed.
+    #[error("the request's body broke off: {0}")]
+    Body(#[source] BodyError),
+    /// The request's body is longer or shorter than was said.
+    #[error("the request's body is not of its length")]
+    Length,
+    /// The connection failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// An answer's head.
+#[derive(Debug)]
+pub struct Head {
+    /// 101, or 200 to 599.
+    pub status: StatusCode,
+    /// Its fields, in their order; their values share the buffer they were read into.
+    pub headers: HeaderMap,
+}
+
+/// A connection, and how far the exchange on it has come.
+#[derive(Debug)]
+pub struct Connection<T> {
+    io: T,
+    /// What was read and not handed on.
+    input: BytesMut,
+    /// Whether `input` took more than [`ROOM`]: not to be kept by a connection that nobody uses.
+    is_large: bool,
+    /// How much is read at a time of a body whose length is not known.
+    room: usize,
+    /// How much is read and written at a time.
+    most: usize,
+    sending: Sending,
+    scan: Scan,
+    interim: u32,
+    coding: Coding,
+    /// The peer closes it after this answer, or the request did not reach it as a whole.
+    is_last: bool,
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
+    /// A new connection, which reads and writes at most so many bytes at a time.
+    pub fn new(io: T, most: usize) -> Self {
+        Self {
+            io,
+            input: BytesMut::new(),
+            is_large: false,
+            room: ROOM,
+            most,
+            sending: Sending::done(),
+            scan: Scan::default(),
+            interim: 0,
+            coding: Coding::Over,
+            is_last: false,
+        }
+    }
+
+    /// Begins an exchange.
+    pub fn start(&mut self, sending: Sending) {
+        self.sending = sending;
+        self.scan = Scan::default();
+        self.interim = 0;
+        self.room = ROOM;
+    }
+
+    /// The request of an exchange that failed, if no byte of it was written.
+    pub fn take_unsent(&mut self) -> Option<Sending> {
+        (!self.sending.has_written()).then(|| std::mem::replace(&mut self.sending, Sending::done()))
+    }
+
+    /// Whether the peer has neither closed it nor said anything unasked, as far as is known here.
+    pub fn is_quiet(&mut self) -> bool {
+        let mut byte = [0];
+        let mut cx = Context::from_waker(Waker::noop());
+        self.input.is_empty() && Pin::new(&mut self.io).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_pending()
+    }
+
+    /// Sends on, and waits for the answer's head. Answers of 1xx are consumed, but for 101.
+    ///
+    /// # Errors
+    /// A [`Fault`]; nothing more is to be had of the connection.
+    pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Fault>> {
+        let sent = self.send(cx);
+        loop {
+            if let Some(parsed) = head::parse(&mut self.input, &mut self.scan)? {
+                let status = parsed.head.status;
+                if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
+                    self.interim += 1;
+                    if self.interim > MAX_INTERIM {
+                        return Poll::Ready(Err(Fault::Head("too many answers of 1xx")));
+                    }
+                    continue;
+                }
+                self.coding = Coding::of(&parsed.head, parsed.is_old, self.sending.method() == Method::HEAD)?;
+                let switches = status == StatusCode::SWITCHING_PROTOCOLS;
+                self.is_last |= switches || parsed.is_last || matches!(self.coding, Coding::UntilClose);
+                return Poll::Ready(Ok(parsed.head));
+            }
+            if self.input.len() >= MAX_HEAD {
+                return Poll::Ready(Err(Fault::Head("it is too long")));
+            }
+            match self.poll_fill(cx, ROOM) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(Fault::Closed)),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                // Before the wait: an answer that is there counts more than why it could not be asked for to the end.
+                Poll::Pending => {
+                    sent?;
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// The next part of the answer's body; the request's goes on being sent meanwhile.
+    ///
+    /// # Errors
+    /// A [`Fault`]; nothing more is to be had of the connection.
+    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        if let Err(fault) = self.send(cx) {
+            return Poll::Ready(Some(Err(fault)));
+        }
+        loop {
+            match self.coding.next(&mut self.input) {
+                Ok(None) if self.coding.is_over() => return Poll::Ready(None),
+                Ok(None) => {}
+                Ok(Some(frame)) => return Poll::Ready(Some(Ok(frame))),
+                Err(fault) => return Poll::Ready(Some(Err(fault))),
+            }
+            let room = match self.coding {
+                Coding::Counted(left) => usize::try_from(left).unwrap_or(usize::MAX).min(self.most),
+                _ => self.room,
+            };
+            match ready!(self.poll_fill(cx, room)) {
+                Ok(0) if matches!(self.coding, Coding::UntilClose) => self.coding = Coding::Over,
+                Ok(0) => return Poll::Ready(Some(Err(Fault::Short))),
+                Ok(read) if read >= self.room => self.room = self.room.saturating_mul(4).min(self.most),
+                Ok(_) => {}
+                Err(error) => return Poll::Ready(Some(Err(error.into()))),
+            }
+        }
+    }
+
+    /// Whether the answer has been handed on as a whole.
+    pub fn is_over(&self) -> bool {
+        self.coding.is_over()
+    }
+
+    /// Bytes of the answer's body that are still to come, where that is known.
+    pub fn left(&self) -> Option<u64> {
+        match self.coding {
+            Coding::Counted(left) => Some(left),
+            Coding::Over => Some(0),
+            Coding::Chunked(_) | Coding::UntilClose => None,
+        }
+    }
+
+    /// The body, if all of it is here already: it need not be waited for.
+    pub fn take_whole(&mut self) -> Option<Bytes> {
+        let Coding::Counted(left) = self.coding else { return None };
+        let left = usize::try_from(left).ok().filter(|left| *left <= self.input.len())?;
+        self.coding = Coding::Over;
+        Some(self.input.split_to(left).freeze())
+    }
+
+    /// Makes it ready for the next exchange, where it is certain that the peer is too.
+    pub fn finish(&mut self) -> bool {
+        if self.is_large {
+            self.input = BytesMut::new();
+            self.is_large = false;
+        }
+        self.coding.is_over() && self.sending.is_done() && self.input.is_empty() && !self.is_last
+    }
+
+    /// The connection itself, and what the peer has said on it since the answer's head.
+    pub fn into_parts(self) -> (T, Bytes) {
+        (self.io, self.input.freeze())
+    }
+
+    /// Sends what can be sent. A peer that has answered early may read no more: that ends the sending and not the wait.
+    fn send(&mut self, cx: &mut Context<'_>) -> Result<(), Fault> {
+        if self.sending.is_done() {
+            return Ok(());
+        }
+        match self.sending.poll(cx, &mut self.io, self.most) {
+            Poll::Ready(Err(Fault::Io(error))) if self.sending.has_written() && is_hang_up(error.kind()) => {
+                self.sending.give_up();
+                self.is_last = true;
+                Ok(())
+            }
+            Poll::Ready(sent) => sent,
+            Poll::Pending => Ok(()),
+        }
+    }
+
+    /// Reads until nothing more is there or so much was read; 0: the peer closed it.
+    fn poll_fill(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<io::Result<usize>> {
+        self.input.reserve(room);
+        self.is_large |= room > ROOM;
+        let mut read = 0;
+        while read < room && self.input.len() < self.input.capacity() {
+            match poll_read_buf(Pin::new(&mut self.io), cx, &mut self.input) {
+                Poll::Ready(Ok(more)) if more > 0 => read += more,
+                // What came before the end, an error or a wait counts first; they will be there again.
+                _ if read > 0 => break,
+                other => return other,
+            }
+        }
+        Poll::Ready(Ok(read))
+    }
+}
+
+fn is_hang_up(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,231 @@
+//! A request on its way out.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use http::{HeaderMap, Method, Request};
+use http_body::Body as _;
+use tokio::io::AsyncWrite;
+
+use super::{Fault, head};
+use crate::base::body::Body;
+
+/// Parts of a body that are written at once.
+const PARTS: usize = 64;
+
+/// What is left of a request.
+#[derive(Debug)]
+pub struct Sending {
+    method: Method,
+    /// The fields of the head, for what they promise of trailers.
+    headers: HeaderMap,
+    trailers: Option<HeaderMap>,
+    head: Option<Bytes>,
+    /// What is still to come.
+    body: Option<Body>,
+    framing: Framing,
+    /// Parts of the body that are to be written together, and their bytes.
+    gathered: Vec<Bytes>,
+    size: usize,
+    /// What is being written.
+    output: VecDeque<Bytes>,
+    written: bool,
+    is_flushed: bool,
+}
+
+/// How the body's length is told (RFC 9112 §6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// There is none, or nothing more of it.
+    None,
+    /// With Content-Length; this much is left.
+    Counted(u64),
+    /// In chunks.
+    Chunked,
+}
+
+impl Sending {
+    /// This request, for this host unless it names one itself. How its length is told is for its body to say.
+    pub fn new(host: &str, request: Request<Body>) -> Self {
+        let (parts, body) = request.into_parts();
+        let framing = match body.size_hint().exact() {
+            Some(0) => Framing::None,
+            Some(length) => Framing::Counted(length),
+            None => Framing::Chunked,
+        };
+        let head = head::encode(host, &parts, framing);
+        let body = (framing != Framing::None).then_some(body);
+        let http::request::Parts { method, headers, .. } = parts;
+        Self { method, headers, head: Some(head), body, framing, ..Self::done() }
+    }
+
+    /// Nothing to send.
+    pub(super) fn done() -> Self {
+        Self {
+            method: Method::GET,
+            headers: HeaderMap::new(),
+            trailers: None,
+            head: None,
+            body: None,
+            framing: Framing::None,
+            gathered: Vec::new(),
+            size: 0,
+            output: VecDeque::new(),
+            written: false,
+            is_flushed: true,
+        }
+    }
+
+    pub(super) fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// Whether the peer may have seen a byte of it.
+    pub(super) fn has_written(&self) -> bool {
+        self.written
+    }
+
+    /// Whether all of it is out.
+    pub(super) fn is_done(&self) -> bool {
+        self.body.is_none()
+            && self.head.is_none()
+            && self.gathered.is_empty()
+            && self.output.is_empty()
+            && self.is_flushed
+    }
+
+    /// Leaves the rest unsent.
+    pub(super) fn give_up(&mut self) {
+        *self = Self { method: self.method.clone(), written: self.written, ..Self::done() };
+    }
+
+    /// Writes what there is; ready when all is out.
+    ///
+    /// # Errors
+    /// [`Fault::Body`] and [`Fault::Length`], after which the connection must be closed; [`Fault::Io`].
+    pub(super) fn poll<T: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        io: &mut T,
+        most: usize,
+    ) -> Poll<Result<(), Fault>> {
+        loop {
+            if self.output.is_empty() {
+                let before = self.size;
+                let is_waiting = self.gather(cx, most)?.is_pending();
+                if is_waiting && self.size > before {
+                    // Chunks come one at a time, the next one when the client's connection gets its turn: one more turn
+                    // for each, and several are one write and, to the registry, one chunk.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                self.seal();
+                if self.output.is_empty() {
+                    if !self.is_flushed {
+                        ready!(Pin::new(&mut *io).poll_flush(cx))?;
+                        self.is_flushed = true;
+                    }
+                    return if is_waiting { Poll::Pending } else { Poll::Ready(Ok(())) };
+                }
+            }
+            ready!(self.write(cx, io))?;
+        }
+    }
+
+    /// Takes from the body until it is enough for a write.
+    fn gather(&mut self, cx: &mut Context<'_>, most: usize) -> Result<Poll<()>, Fault> {
+        while let Some(body) = &mut self.body {
+            if self.size >= most / 2 || self.gathered.len() >= PARTS {
+                break;
+            }
+            match Pin::new(&mut *body).poll_frame(cx) {
+                Poll::Pending => return Ok(Poll::Pending),
+                Poll::Ready(Some(Err(error))) => return Err(Fault::Body(error)),
+                Poll::Ready(Some(Ok(frame))) => {
+                    let is_end = body.is_end_stream();
+                    match frame.into_data() {
+                        Ok(data) => self.take(data)?,
+                        Err(frame) => self.trailers = frame.into_trailers().ok(),
+                    }
+                    if is_end {
+                        self.end()?;
+                    }
+                }
+                Poll::Ready(None) => self.end()?,
+            }
+        }
+        Ok(Poll::Ready(()))
+    }
+
+    fn take(&mut self, data: Bytes) -> Result<(), Fault> {
+        if let Framing::Counted(left) = &mut self.framing {
+            *left = left.checked_sub(data.len() as u64).ok_or(Fault::Length)?;
+        }
+        if !data.is_empty() {
+            self.size += data.len();
+            self.gathered.push(data);
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), Fault> {
+        if matches!(self.framing, Framing::Counted(left) if left > 0) {
+            return Err(Fault::Length);
+        }
+        self.body = None;
+        Ok(())
+    }
+
+    /// What was gathered is to be written, in one chunk.
+    fn seal(&mut self) {
+        self.output.extend(self.head.take());
+        let is_chunked = self.framing == Framing::Chunked;
+        if self.size > 0 {
+            if is_chunked {
+                self.output.push_back(Bytes::from(format!("{:x}\r\n", self.size)));
+            }
+            self.output.extend(self.gathered.drain(..));
+            self.size = 0;
+            if is_chunked {
+                self.output.push_back(Bytes::from_static(b"\r\n"));
+            }
+        }
+        if is_chunked && self.body.is_none() {
+            self.output.push_back(head::encode_end(&self.headers, self.trailers.as_ref()));
+            self.framing = Framing::None;
+        }
+    }
+
+    fn write<T: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, io: &mut T) -> Poll<io::Result<()>> {
+        let io = Pin::new(io);
+        let written = match self.output.front() {
+            Some(only) if self.output.len() == 1 => ready!(io.poll_write(cx, only))?,
+            _ => {
+                let mut parts = [IoSlice::new(&[]); PARTS];
+                for (part, bytes) in parts.iter_mut().zip(&self.output) {
+                    *part = IoSlice::new(bytes);
+                }
+                let count = self.output.len().min(PARTS);
+                ready!(io.poll_write_vectored(cx, parts.get(..count).unwrap_or_default()))?
+            }
+        };
+        if written == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.written = true;
+        self.is_flushed = false;
+        let mut left = written;
+        while let Some(first) = self.output.front_mut() {
+            if left < first.len() {
+                first.advance(left);
+                break;
+            }
+            left -= first.len();
+            self.output.pop_front();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
