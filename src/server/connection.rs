@@ -126,7 +126,7 @@ impl Protocols {
         slot: Slot,
         stack: Stack<S>,
     ) {
-        // Boxed: else the connection's task would keep the room for its handshake as long as it lives.
+        // Boxed, and so is what comes of it: else the connection's task would keep the room for both as long as it lives.
         let establishing = Box::pin(self.establish(stream, peer, slot));
         match tokio::time::timeout(self.settings.handshake, establishing).await {
             Ok(Ok(established)) => self.run(established, stack).await,
@@ -144,7 +144,7 @@ impl Protocols {
         stream: std::net::TcpStream,
         peer: SocketAddr,
         mut slot: Slot,
-    ) -> io::Result<Established> {
+    ) -> io::Result<Box<Established>> {
         let stream = TcpStream::from_std(stream)?;
         let local = stream.local_addr()?;
         let (stream, address) = if proxy_protocol::is_expected(&self.settings.proxy_protocol, peer.ip()) {
@@ -156,11 +156,8 @@ impl Protocols {
         slot.count_for(address.ip()).map_err(|TooMany| io::Error::new(io::ErrorKind::QuotaExceeded, TooMany))?;
         let mut peer = Peer { address, local, secure: false, server_name: None };
         let Some(acceptor) = &self.tls else {
-            return Ok(Established {
-                transport: Transport::Plain(Box::new(Bounded::new(stream, self.settings.buffer_bytes))),
-                peer,
-                slot,
-            });
+            let transport = Transport::Plain(Box::new(Bounded::new(stream, self.settings.buffer_bytes)));
+            return Ok(Box::new(Established { transport, peer, slot }));
         };
         let stream = acceptor.accept(stream).await?;
         peer.secure = true;
@@ -171,11 +168,11 @@ impl Protocols {
         } else {
             Transport::H1(Box::new(Bounded::new(stream, self.settings.buffer_bytes)))
         };
-        Ok(Established { transport, peer, slot })
+        Ok(Box::new(Established { transport, peer, slot }))
     }
 
-    async fn run<S: Inner>(&self, established: Established, stack: Stack<S>) {
-        let Established { transport, peer, slot } = established;
+    async fn run<S: Inner>(&self, established: Box<Established>, stack: Stack<S>) {
+        let Established { transport, peer, slot } = unbox(established);
         let h2 = matches!(transport, Transport::H2(_));
         let activity = Activity::new(self.settings.request_head, self.settings.keep_alive, !h2);
         let client = peer.address;
@@ -195,10 +192,12 @@ impl Protocols {
             }
             Transport::H2(stream) => {
                 let io = track(TokioIo::new(stream), &activity, slot, idle);
-                let mut h2 = self.h2.clone();
                 let growing = self.growing.try_acquire();
-                h2.adaptive_window(growing.is_ok());
-                self.drive(Box::new(h2.serve_connection(io, service)), activity).await
+                let connection = {
+                    let mut h2 = self.h2.clone();
+                    Box::new(h2.adaptive_window(growing.is_ok()).serve_connection(io, service))
+                };
+                self.drive(connection, activity).await
             }
         };
         if let Err(error) = ended {
@@ -267,6 +266,12 @@ enum Transport {
     Plain(Box<Bounded<Proxied<TcpStream>>>),
     H1(Box<Bounded<TlsStream<Proxied<TcpStream>>>>),
     H2(Box<Frames<TlsStream<Proxied<TcpStream>>>>),
+}
+
+/// What is in a box, which is gone then: a future that takes it apart keeps the box to its end.
+#[expect(clippy::boxed_local, reason = "to take it out of its box is all this does")]
+fn unbox<T>(boxed: Box<T>) -> T {
+    *boxed
 }
 
 fn track<T>(io: T, activity: &Arc<Activity>, slot: Slot, idle: Duration) -> Tracked<WriteIdle<T>> {
