@@ -90,11 +90,14 @@ impl Sending {
 
     /// Whether all of it is out.
     pub(super) fn is_done(&self) -> bool {
-        self.body.is_none()
-            && self.head.is_none()
-            && self.gathered.is_empty()
-            && self.output.is_empty()
-            && self.is_flushed
+        self.body.is_none() && self.is_out()
+    }
+
+    /// Whether the peer gets the whole request: all of it, or all that it was told to expect, although the client has
+    /// not said yet that its body has ended.
+    pub(super) fn is_out(&self) -> bool {
+        let is_written = self.head.is_none() && self.gathered.is_empty() && self.output.is_empty() && self.is_flushed;
+        is_written && (self.body.is_none() || self.framing == Framing::Counted(0))
     }
 
     /// Leaves the rest unsent.

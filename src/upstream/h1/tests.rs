@@ -135,15 +135,18 @@ async fn trailers_that_were_promised_go_on_and_no_others() {
     assert!(text.ends_with("\r\n\r\n3\r\none\r\n0\r\nx-sum: 1\r\n\r\n"), "{text}");
 }
 
-/// Has another length than it says.
-struct Off(Option<Bytes>, u64);
+/// Says how long it is, and may say otherwise than it does; and, where it is told to, nothing of its end.
+struct Off(Option<Bytes>, u64, bool);
 
 impl HttpBody for Off {
     type Data = Bytes;
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        Poll::Ready(self.0.take().map(|data| Ok(Frame::data(data))))
+        match self.0.take() {
+            None if self.2 => Poll::Pending,
+            data => Poll::Ready(data.map(|data| Ok(Frame::data(data)))),
+        }
     }
 
     fn size_hint(&self) -> http_body::SizeHint {
@@ -155,7 +158,7 @@ impl HttpBody for Off {
 async fn a_body_of_another_length_never_reaches_its_end() {
     for said in [4, 6] {
         let (mut ours, mut theirs) = connection();
-        ours.start(request(Method::PATCH, Body::wrap(Off(Some(Bytes::from_static(b"layer")), said))));
+        ours.start(request(Method::PATCH, Body::wrap(Off(Some(Bytes::from_static(b"layer")), said, false))));
         let failed = head(&mut ours).await.unwrap_err();
         assert!(matches!(failed, Fault::Length), "{failed}");
         drop(ours);
@@ -194,6 +197,36 @@ async fn an_answer_is_read_to_its_end_and_no_further() {
     let to_head = answered(request(Method::HEAD, Body::empty()), "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n").await;
     let (head, seen, reusable) = to_head.unwrap();
     assert_eq!((head.headers["content-length"].as_bytes(), &*seen, reusable), (&b"4"[..], &b""[..], true));
+}
+
+#[tokio::test]
+async fn what_comes_behind_a_large_answer_is_not_forgotten() {
+    for (beyond, again) in [("", true), ("HTTP/1.1 200 OK\r\n\r\n", false)] {
+        let (io, mut theirs) = duplex(2 * MOST);
+        let mut ours = Connection::new(io, MOST);
+        ours.start(get());
+        let say = async {
+            let head = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{MOST:x}\r\n");
+            let data = [head.as_bytes(), &vec![b'b'; MOST], b"\r\n0\r\n\r\n", beyond.as_bytes()];
+            theirs.write_all(&data.concat()).await.unwrap();
+        };
+        let read = async {
+            head(&mut ours).await.unwrap();
+            body(&mut ours).await.unwrap().0.len()
+        };
+        assert_eq!(tokio::join!(read, say).0, MOST);
+        assert_eq!(ours.finish(), again, "{beyond:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_whose_last_byte_is_out_holds_no_connection_back() {
+    let (mut ours, mut theirs) = connection();
+    ours.start(request(Method::PATCH, Body::wrap(Off(Some(Bytes::from_static(b"layer")), 5, true))));
+    assert!(poll_fn(|cx| Poll::Ready(ours.poll_head(cx).is_pending())).await);
+    theirs.write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+    assert_eq!(head(&mut ours).await.unwrap().status, StatusCode::ACCEPTED);
+    assert!(ours.finish(), "over HTTP/2 the end of a body may come behind its last byte");
 }
 
 #[tokio::test]
