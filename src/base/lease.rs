@@ -51,6 +51,8 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     body: Option<Body>,
+    /// Whether there was nothing to read from the beginning.
+    is_empty: bool,
     progress: Progress,
     /// Nobody reads any more: the last loan was dropped.
     dropped: bool,
@@ -68,21 +70,25 @@ impl Lease {
     /// Takes the body over.
     #[must_use]
     pub fn new(body: Body) -> Self {
-        let progress = if body.is_end_stream() { Progress::Ended } else { Progress::Untouched };
-        let state = State { body: Some(body), progress, dropped: false, loan: 0, reader: None };
+        let is_empty = body.is_end_stream();
+        let progress = if is_empty { Progress::Ended } else { Progress::Untouched };
+        let state = State { body: Some(body), is_empty, progress, dropped: false, loan: 0, reader: None };
         Self(Arc::new(Shared { state: Mutex::new(state), ended: Notify::new() }))
     }
 
-    /// Lends the body; an earlier loan fails from now on. Of a body that has ended there is nothing to lend.
+    /// Lends the body; an earlier loan fails from now on. So does this one, if any of the body was read.
     #[must_use]
     pub fn lend(&self) -> Body {
         let mut state = self.0.lock();
         state.loan += 1;
         state.dropped = false;
-        if state.progress == Progress::Ended && state.loan == 1 {
+        if state.is_empty && state.loan == 1 {
             return Body::empty();
         }
-        Body::wrap(Loan { shared: Arc::clone(&self.0), loan: state.loan })
+        // What is left of a body of which some was read must never look like the whole: that loan fails from the start.
+        let is_whole = state.is_empty || state.progress == Progress::Untouched;
+        let loan = if is_whole { state.loan } else { state.loan.wrapping_sub(1) };
+        Body::wrap(Loan { shared: Arc::clone(&self.0), loan })
     }
 
     /// How far it has come.
@@ -189,7 +195,9 @@ impl HttpBody for Loan {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.shared.lock().body.as_ref().map_or_else(SizeHint::default, HttpBody::size_hint)
+        let state = self.shared.lock();
+        let body = state.body.as_ref().filter(|_| state.loan == self.loan);
+        body.map_or_else(SizeHint::default, HttpBody::size_hint)
     }
 }
 

@@ -74,6 +74,7 @@ impl Registry {
         mut failed: impl FnMut(&Origin, &Error),
     ) -> Result<Answered, Error> {
         let bound = permit.ticket().map(|ticket| ticket.origin);
+        let untouched = body.progress();
         let mut tried: Vec<OriginId> = Vec::new();
         let mut last = Error::NoOrigin;
         loop {
@@ -90,7 +91,8 @@ impl Registry {
                 Ok(response) => return Ok(Answered { response, origin: Arc::clone(origin), running }),
                 Err(error) => {
                     failed(origin, &error);
-                    if error.was_sent() {
+                    // Nothing was written, but some of the body may have been read to be.
+                    if error.was_sent() || body.progress() != untouched {
                         return Err(error);
                     }
                     tried.push(origin.id);

@@ -94,3 +94,23 @@ async fn a_loan_that_is_dropped_is_the_end_of_waiting() {
     drop(lease.lend());
     lease.ended().await;
 }
+
+#[tokio::test]
+async fn what_is_left_of_a_body_is_never_lent_as_the_whole() {
+    for parts in [1, 2] {
+        let (mut sender, body) = http_body_util::channel::Channel::<Bytes, BodyError>::new(2);
+        for _ in 0..parts {
+            sender.send_data(Bytes::from("layer")).await.unwrap();
+        }
+        drop(sender);
+        let lease = Lease::new(Body::wrap(body));
+        assert_eq!(read(lease.lend()).await, Some(Ok(Bytes::from("layer"))));
+        let again = lease.lend();
+        assert!(!again.is_end_stream());
+        assert_eq!(again.size_hint().exact(), None);
+        assert_eq!(read(again).await, Some(Err(TakenBack.to_string())));
+    }
+    let empty = Lease::new(Body::empty());
+    assert_eq!(read(empty.lend()).await, None);
+    assert_eq!(read(empty.lend()).await, None, "of nothing there is all");
+}

@@ -16,7 +16,7 @@ pub mod sending;
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode};
@@ -88,6 +88,8 @@ pub struct Connection<T> {
     /// How much is read and written at a time.
     most: usize,
     sending: Sending,
+    /// Why the rest of the request was not sent.
+    failed: Option<Fault>,
     scan: Scan,
     interim: u32,
     coding: Coding,
@@ -105,6 +107,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
             room: ROOM,
             most,
             sending: Sending::done(),
+            failed: None,
             scan: Scan::default(),
             interim: 0,
             coding: Coding::Over,
@@ -115,6 +118,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     /// Begins an exchange.
     pub fn start(&mut self, sending: Sending) {
         self.sending = sending;
+        self.failed = None;
         self.scan = Scan::default();
         self.interim = 0;
         self.room = ROOM;
@@ -137,7 +141,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     /// # Errors
     /// A [`Fault`]; nothing more is to be had of the connection.
     pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Fault>> {
-        let sent = self.send(cx);
+        self.send(cx)?;
         loop {
             if let Some(parsed) = head::parse(&mut self.input, &mut self.scan)? {
                 let status = parsed.head.status;
@@ -158,13 +162,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
             }
             match self.poll_fill(cx, ROOM) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(Fault::Closed)),
+                // It is no answer to a request of which nothing was written.
+                Poll::Ready(Ok(_)) if !self.sending.has_written() => return Poll::Ready(Err(Fault::Closed)),
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
                 // Before the wait: an answer that is there counts more than why it could not be asked for to the end.
-                Poll::Pending => {
-                    sent?;
-                    return Poll::Pending;
-                }
+                Poll::Pending => return self.failed.take().map_or(Poll::Pending, |fault| Poll::Ready(Err(fault))),
             }
         }
     }
@@ -188,7 +191,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                 Coding::Counted(left) => usize::try_from(left).unwrap_or(usize::MAX).min(self.most),
                 _ => self.room,
             };
-            match ready!(self.poll_fill(cx, room)) {
+            let Poll::Ready(filled) = self.poll_fill(cx, room) else {
+                // As with the head, what is there of the answer counts first.
+                return self.failed.take().map_or(Poll::Pending, |fault| Poll::Ready(Some(Err(fault))));
+            };
+            match filled {
                 Ok(0) if matches!(self.coding, Coding::UntilClose) => self.coding = Coding::Over,
                 Ok(0) => return Poll::Ready(Some(Err(Fault::Short))),
                 Ok(read) if read >= self.room => self.room = self.room.saturating_mul(4).min(self.most),
@@ -236,20 +243,25 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         (self.io, self.input.freeze())
     }
 
-    /// Sends what can be sent. A peer that has answered early may read no more: that ends the sending and not the wait.
+    /// Sends what can be sent. What ends the sending of a request that the peer has seen some of does not end the wait
+    /// for its answer, which may be on its way; a peer that answered early may read no more.
+    ///
+    /// # Errors
+    /// A [`Fault`] before a byte was written.
     fn send(&mut self, cx: &mut Context<'_>) -> Result<(), Fault> {
         if self.sending.is_done() {
             return Ok(());
         }
-        match self.sending.poll(cx, &mut self.io, self.most) {
-            Poll::Ready(Err(Fault::Io(error))) if self.sending.has_written() && is_hang_up(error.kind()) => {
-                self.sending.give_up();
-                self.is_last = true;
-                Ok(())
-            }
-            Poll::Ready(sent) => sent,
-            Poll::Pending => Ok(()),
+        let Poll::Ready(Err(fault)) = self.sending.poll(cx, &mut self.io, self.most) else { return Ok(()) };
+        if !self.sending.has_written() {
+            return Err(fault);
         }
+        self.sending.give_up();
+        self.is_last = true;
+        let has_hung_up = matches!(&fault, Fault::Io(error) if is_hang_up(error.kind()));
+        // One that hung up will be found to have closed the connection, behind what it may have said before.
+        self.failed = (!has_hung_up).then_some(fault);
+        Ok(())
     }
 
     /// Reads until nothing more is there or so much was read; 0: the peer closed it.

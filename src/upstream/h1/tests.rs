@@ -350,7 +350,7 @@ async fn a_connection_that_was_closed_meanwhile_leaves_the_request_unsent() {
     assert!(!ours.is_quiet());
     ours.start(get());
     let failed = head(&mut ours).await.unwrap_err();
-    assert!(matches!(failed, Fault::Closed), "{failed}");
+    assert!(matches!(failed, Fault::Closed | Fault::Io(_)), "{failed}");
     let unsent = ours.take_unsent().expect("nothing could be written");
     let (mut ours, mut theirs) = connection();
     ours.start(unsent);
@@ -364,4 +364,31 @@ async fn a_peer_that_speaks_unasked_is_not_listened_to() {
     let (mut ours, mut theirs) = connection();
     theirs.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
     assert!(!ours.is_quiet());
+}
+
+#[tokio::test]
+async fn what_a_peer_says_before_it_is_asked_is_no_answer() {
+    let (mut ours, mut theirs) = connection();
+    let (mut sender, unended) = http_body_util::channel::Channel::<Bytes, BodyError>::new(1);
+    sender.send_data(Bytes::from_static(b"layer")).await.unwrap();
+    theirs.write_all(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+    // There is a part of its body, and one more turn is given to the next: nothing is written in this one.
+    ours.start(request(Method::PATCH, Body::wrap(unended)));
+    let failed = head(&mut ours).await.unwrap_err();
+    assert!(matches!(failed, Fault::Closed), "{failed}");
+    assert!(ours.take_unsent().is_some());
+}
+
+#[tokio::test]
+async fn an_answer_that_is_there_counts_more_than_a_body_that_broke_off() {
+    let (mut ours, mut theirs) = connection();
+    let (sender, broken) = http_body_util::channel::Channel::<Bytes, BodyError>::new(1);
+    ours.start(request(Method::PATCH, Body::wrap(broken)));
+    assert!(poll_fn(|cx| Poll::Ready(ours.poll_head(cx).is_pending())).await, "the request's head is out");
+    theirs.write_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\n{").await.unwrap();
+    assert_eq!(head(&mut ours).await.unwrap().status, StatusCode::UNAUTHORIZED);
+    theirs.write_all(b"}").await.unwrap();
+    sender.abort("gone".into());
+    assert_eq!(body(&mut ours).await.unwrap().0, b"{}");
+    assert!(!ours.finish());
 }
