@@ -156,10 +156,6 @@ impl Client {
             give_back(&pool, connection);
             return respond(head, Body::full(whole));
         }
-        if connection.h1.is_over() {
-            give_back(&pool, connection);
-            return respond(head, Body::empty());
-        }
         respond(head, Body::wrap(Answer { connection: Some(connection), is_over: false, failed: None, pool }))
     }
 }

@@ -3,7 +3,6 @@
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue, TRANSFER_ENCODING};
-
 use http_body::Frame;
 
 use super::head::{self, Scan};

@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HOST, HeaderMap,
-    HeaderName, HeaderValue, TRAILER, TRANSFER_ENCODING,
+    HeaderName, HeaderValue, TRANSFER_ENCODING,
 };
 use http::request::Parts;
 use http::{Method, StatusCode};
@@ -57,10 +57,10 @@ pub(super) fn encode(host: &str, request: &Parts, framing: Framing) -> Bytes {
 
 /// The last chunk, and those of the trailers that the request's head promised and that are no part of its framing, its
 /// routing or its authority (RFC 9110 §6.5.1).
-pub(super) fn encode_end(promised: &HeaderMap, trailers: Option<&HeaderMap>) -> Bytes {
+pub(super) fn encode_end(promised: &[HeaderValue], trailers: &HeaderMap) -> Bytes {
     let mut end = BytesMut::from(&b"0\r\n"[..]);
-    for (name, value) in trailers.into_iter().flatten() {
-        if names(promised, &TRAILER, name.as_str().as_bytes()) && !NEVER_BEHIND.contains(name) {
+    for (name, value) in trailers {
+        if names(promised, name.as_str().as_bytes()) && !NEVER_BEHIND.contains(name) {
             field(&mut end, name, value.as_bytes());
         }
     }
@@ -131,7 +131,7 @@ pub(super) fn parse(input: &mut BytesMut, scan: &mut Scan) -> Result<Option<Pars
     let headers = collect(&head, answer.headers)?;
     let is_old = answer.version == Some(0);
     // RFC 9112 §9.6.
-    let is_last = is_old || names(&headers, &CONNECTION, b"close");
+    let is_last = is_old || names(headers.get_all(CONNECTION), b"close");
     Ok(Some(Parsed { head: Head { status, headers }, is_old, is_last }))
 }
 
@@ -158,12 +158,12 @@ fn collect(text: &Bytes, fields: &[httparse::Header<'_>]) -> Result<HeaderMap, F
     Ok(headers)
 }
 
-/// Whether a list of names has this one.
-fn names(headers: &HeaderMap, list: &HeaderName, name: &[u8]) -> bool {
+/// Whether a list of names, in one field or several, has this one.
+fn names<'a>(list: impl IntoIterator<Item = &'a HeaderValue>, name: &[u8]) -> bool {
     let has = |value: &HeaderValue| {
         value.as_bytes().split(|byte| *byte == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(name))
     };
-    headers.get_all(list).iter().any(has)
+    list.into_iter().any(has)
 }
 
 fn words(error: httparse::Error) -> &'static str {

@@ -14,12 +14,13 @@ mod coding;
 mod head;
 pub mod sending;
 
+use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, StatusCode};
 use http_body::Frame;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
@@ -76,7 +77,6 @@ pub struct Head {
 }
 
 /// A connection, and how far the exchange on it has come.
-#[derive(Debug)]
 pub struct Connection<T> {
     io: T,
     /// What was read and not handed on.
@@ -95,6 +95,16 @@ pub struct Connection<T> {
     coding: Coding,
     /// The peer closes it after this answer, or the request did not reach it as a whole.
     is_last: bool,
+}
+
+/// Without its bytes: an authority's answer is a credential.
+impl<T> fmt::Debug for Connection<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("sending", &self.sending)
+            .field("coding", &self.coding)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
@@ -152,7 +162,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                     }
                     continue;
                 }
-                self.coding = Coding::of(&parsed.head, parsed.is_old, self.sending.method() == Method::HEAD)?;
+                self.coding = Coding::of(&parsed.head, parsed.is_old, self.sending.is_to_head())?;
                 let switches = status == StatusCode::SWITCHING_PROTOCOLS;
                 self.is_last |= switches || parsed.is_last || matches!(self.coding, Coding::UntilClose);
                 return Poll::Ready(Ok(parsed.head));
@@ -219,10 +229,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         }
     }
 
-    /// The body, if all of it is here already: it need not be waited for.
+    /// The body, if all of it is here already, as it is where there is none: it need not be waited for.
     pub fn take_whole(&mut self) -> Option<Bytes> {
-        let Coding::Counted(left) = self.coding else { return None };
-        let left = usize::try_from(left).ok().filter(|left| *left <= self.input.len())?;
+        let left = usize::try_from(self.left()?).ok().filter(|left| *left <= self.input.len())?;
         self.coding = Coding::Over;
         Some(self.input.split_to(left).freeze())
     }

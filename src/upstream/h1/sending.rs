@@ -1,12 +1,14 @@
 //! A request on its way out.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use http::{HeaderMap, Method, Request};
+use http::header::TRAILER;
+use http::{HeaderValue, Method, Request};
 use http_body::Body as _;
 use tokio::io::AsyncWrite;
 
@@ -17,13 +19,14 @@ use crate::base::body::Body;
 const PARTS: usize = 64;
 
 /// What is left of a request.
-#[derive(Debug)]
 pub struct Sending {
-    method: Method,
-    /// The fields of the head, for what they promise of trailers.
-    headers: HeaderMap,
-    trailers: Option<HeaderMap>,
+    /// Whether it is a HEAD, whose answer has no body.
+    to_head: bool,
     head: Option<Bytes>,
+    /// The trailers that its head promised.
+    promised: Vec<HeaderValue>,
+    /// What goes behind the last part of a body in chunks: the last chunk, and the trailers once they came.
+    end: Bytes,
     /// What is still to come.
     body: Option<Body>,
     framing: Framing,
@@ -34,6 +37,16 @@ pub struct Sending {
     output: VecDeque<Bytes>,
     written: bool,
     is_flushed: bool,
+}
+
+/// Without its bytes: they hold a credential.
+impl fmt::Debug for Sending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sending")
+            .field("framing", &self.framing)
+            .field("written", &self.written)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How the body's length is told (RFC 9112 §6).
@@ -58,17 +71,17 @@ impl Sending {
         };
         let head = head::encode(host, &parts, framing);
         let body = (framing != Framing::None).then_some(body);
-        let http::request::Parts { method, headers, .. } = parts;
-        Self { method, headers, head: Some(head), body, framing, ..Self::done() }
+        let promised = parts.headers.get_all(TRAILER).iter().cloned().collect();
+        Self { to_head: parts.method == Method::HEAD, head: Some(head), promised, body, framing, ..Self::done() }
     }
 
     /// Nothing to send.
     pub(super) fn done() -> Self {
         Self {
-            method: Method::GET,
-            headers: HeaderMap::new(),
-            trailers: None,
+            to_head: false,
             head: None,
+            promised: Vec::new(),
+            end: Bytes::from_static(b"0\r\n\r\n"),
             body: None,
             framing: Framing::None,
             gathered: Vec::new(),
@@ -79,8 +92,9 @@ impl Sending {
         }
     }
 
-    pub(super) fn method(&self) -> &Method {
-        &self.method
+    /// Whether it is a HEAD.
+    pub(super) fn is_to_head(&self) -> bool {
+        self.to_head
     }
 
     /// Whether the peer may have seen a byte of it.
@@ -102,7 +116,7 @@ impl Sending {
 
     /// Leaves the rest unsent.
     pub(super) fn give_up(&mut self) {
-        *self = Self { method: self.method.clone(), written: self.written, ..Self::done() };
+        *self = Self { to_head: self.to_head, written: self.written, ..Self::done() };
     }
 
     /// Writes what there is; ready when all is out.
@@ -151,7 +165,10 @@ impl Sending {
                     let is_end = body.is_end_stream();
                     match frame.into_data() {
                         Ok(data) => self.take(data)?,
-                        Err(frame) => self.trailers = frame.into_trailers().ok(),
+                        Err(frame) => {
+                            let trailers = frame.into_trailers().unwrap_or_default();
+                            self.end = head::encode_end(&self.promised, &trailers);
+                        }
                     }
                     if is_end {
                         self.end()?;
@@ -197,7 +214,7 @@ impl Sending {
             }
         }
         if is_chunked && self.body.is_none() {
-            self.output.push_back(head::encode_end(&self.headers, self.trailers.as_ref()));
+            self.output.push_back(std::mem::take(&mut self.end));
             self.framing = Framing::None;
         }
     }
