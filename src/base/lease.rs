@@ -82,12 +82,14 @@ impl Lease {
         let mut state = self.0.lock();
         state.loan += 1;
         state.dropped = false;
-        if state.is_empty && state.loan == 1 {
+        if state.is_empty {
             return Body::empty();
         }
-        // What is left of a body of which some was read must never look like the whole: that loan fails from the start.
-        let is_whole = state.is_empty || state.progress == Progress::Untouched;
-        let loan = if is_whole { state.loan } else { state.loan.wrapping_sub(1) };
+        let loan = state.loan;
+        if state.progress != Progress::Untouched {
+            // What is left must never look like the whole: this loan is taken back at once.
+            state.loan += 1;
+        }
         Body::wrap(Loan { shared: Arc::clone(&self.0), loan })
     }
 
