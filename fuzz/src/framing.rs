@@ -3,8 +3,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
@@ -15,7 +14,8 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tidegate::server::framing::{Error, Event, Framing};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::line::Line;
 
 /// The bytes are what a client sends on one connection.
 pub fn check(data: &[u8]) {
@@ -215,7 +215,7 @@ fn heard(bytes: &[u8]) -> Vec<u64> {
     });
     let mut builder = http1::Builder::new();
     builder.header_read_timeout(None).max_buf_size(1 << 20);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(Line(bytes.to_vec(), 0)), service));
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(Line::client(bytes)), service));
     // It yields now and then; what it can do without more bytes, it has done after so many turns.
     for _ in 0..64 {
         if let Poll::Ready(_ended) = connection.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -223,34 +223,4 @@ fn heard(bytes: &[u8]) -> Vec<u64> {
         }
     }
     std::mem::take(&mut *heard.lock().expect("one thread"))
-}
-
-/// A client that has sent all of this and waits.
-struct Line(Vec<u8>, usize);
-
-impl AsyncRead for Line {
-    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let rest = self.0.get(self.1..).unwrap_or_default();
-        let count = rest.len().min(buf.remaining());
-        if count == 0 {
-            return Poll::Pending;
-        }
-        buf.put_slice(rest.get(..count).unwrap_or_default());
-        self.1 += count;
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Line {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Poll::Ready(Ok(buf.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
 }

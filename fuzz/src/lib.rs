@@ -16,6 +16,7 @@ pub mod challenge;
 pub mod config;
 pub mod framing;
 mod keys;
+mod line;
 pub mod location;
 pub mod proxy_header;
 pub mod relayed;

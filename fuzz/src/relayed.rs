@@ -2,8 +2,7 @@
 //! makes no difference how the bytes arrive.
 
 use std::future::Future;
-use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -14,7 +13,8 @@ use hyper_util::rt::TokioIo;
 use tidegate::base::body::Body;
 use tidegate::upstream::h1::Connection;
 use tidegate::upstream::h1::sending::Sending;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::line::Line;
 
 /// The bytes are what a registry says on one connection before it closes it.
 pub fn check(data: &[u8]) {
@@ -59,7 +59,7 @@ impl PartialEq for Taken {
 }
 
 fn taken(data: &[u8], at_once: usize, method: &Method) -> Taken {
-    let mut line = Line { asked: false, bytes: data.to_vec(), at: 0, at_once };
+    let mut line = Line::server(data, at_once);
     let mut connection = Connection::new(&mut line, 1 << 20);
     let mut request = Request::new(Body::empty());
     *request.method_mut() = method.clone();
@@ -83,13 +83,13 @@ fn taken(data: &[u8], at_once: usize, method: &Method) -> Taken {
     }
     taken.again = connection.finish();
     drop(connection);
-    taken.left = line.bytes.len() - line.at;
+    taken.left = line.left();
     taken
 }
 
 /// What the library makes of it.
 fn heard(data: &[u8], method: &Method) -> Option<Answer> {
-    let line = Line { asked: false, bytes: data.to_vec(), at: 0, at_once: usize::MAX };
+    let line = Line::server(data, usize::MAX);
     let mut builder = http1::Builder::new();
     builder.max_headers(128).max_buf_size(1 << 20);
     let mut cx = Context::from_waker(Waker::noop());
@@ -112,40 +112,4 @@ fn heard(data: &[u8], method: &Method) -> Option<Answer> {
         ended = ended || connection.as_mut().poll(&mut cx).is_ready();
     }
     None
-}
-
-/// A registry that says all of this once it is asked, and closes the connection.
-struct Line {
-    asked: bool,
-    bytes: Vec<u8>,
-    at: usize,
-    at_once: usize,
-}
-
-impl AsyncRead for Line {
-    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if !self.asked {
-            return Poll::Pending;
-        }
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let count = rest.len().min(buf.remaining()).min(self.at_once);
-        buf.put_slice(rest.get(..count).unwrap_or_default());
-        self.at += count;
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Line {
-    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.asked = true;
-        Poll::Ready(Ok(buf.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
 }
