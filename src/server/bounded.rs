@@ -1,7 +1,7 @@
 //! Reads of a bounded size that are as large as they can be.
 //!
 //! What is read at once travels on at once: every read of a body becomes one frame and one write to the registry, and
-//! costs two changes of task. TLS gives one record at a time, so several are gathered. But hyper doubles its read
+//! costs a turn of the connection's task. TLS gives one record at a time, so several are gathered. But hyper doubles its read
 //! buffer whenever a read fills it, up to the bound that a request's head may need, and every part of a body that
 //! waits for a slow registry pins one such buffer: a read that cannot fill it keeps it at what a read takes.
 
