@@ -66,7 +66,7 @@ lint: ## fmt, clippy, doc; deny where cargo-deny is installed
 
 # The program that measures needs no optimising: what counts is the CPU time of the proxies, which are processes of their own.
 .PHONY: bench
-bench: build ## what it costs, beside nginx and HAProxy; ARGS='--quick --only pull' or ARGS=memory, growth, relay, tokens; see docs/performance.md
+bench: release ## what it costs, beside nginx and HAProxy; ARGS='--quick --only pull' or ARGS=memory, growth, relay, tokens; see docs/performance.md
 	$(CARGO) bench --locked --profile dev --bench bench -- --json target/bench/last.json $(ARGS)
 
 .PHONY: deny
@@ -75,8 +75,12 @@ deny: ## check crates, licenses and sources; builds cargo-deny if it is missing 
 	$(CARGO) deny check bans licenses sources
 
 .PHONY: build
-build: ## target/release/tidegate
+build: ## target/release/tidegate, in three minutes
 	$(CARGO) build --release --locked
+
+.PHONY: release
+release: ## target/dist/tidegate as it is shipped: the same, built a second time for what it was seen doing; 20 minutes, once
+	deploy/release.sh
 
 .PHONY: image
 image: ## the container image `tidegate`

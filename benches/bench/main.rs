@@ -9,7 +9,7 @@
 //! `/proc`. `make bench` builds and runs it; `docs/performance.md` says how to read what it prints.
 //!
 //! ```text
-//! cargo bench --profile dev --bench bench -- [proxies|memory|growth|relay|tokens] --tidegate target/release/tidegate
+//! cargo bench --profile dev --bench bench -- [proxies|memory|growth|relay|tokens] --tidegate target/dist/tidegate
 //!     --rounds N   --only pull,push,chunked,h1,h2   --quick   --json FILE   --check   --without-peers
 //! ```
 
@@ -54,7 +54,7 @@ struct Asked {
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Common {
     /// The binary under test, PATH or NAME=PATH; several stand side by side
-    #[arg(long, global = true, default_value = "target/release/tidegate")]
+    #[arg(long, global = true, default_value = "target/dist/tidegate")]
     tidegate: Vec<String>,
     /// How often each is measured; the median counts
     #[arg(long, global = true, default_value_t = 3)]

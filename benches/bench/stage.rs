@@ -82,7 +82,7 @@ fn ours(builds: &[String]) -> Result<Vec<Kind>> {
             None if number == 0 => ("tidegate".to_owned(), build.as_str()),
             None => (format!("tidegate-{}", number + 1), build.as_str()),
         };
-        let path = Path::new(path).canonicalize().with_context(|| format!("{path}: run `make build`"))?;
+        let path = Path::new(path).canonicalize().with_context(|| format!("{path}: run `make release`"))?;
         kinds.push(Kind::Tidegate(name, path));
     }
     Ok(kinds)

@@ -112,7 +112,7 @@ impl Drop for Peer {
         // SIGTERM, so that nginx's master takes its workers along; there is no safe call for it.
         let _gone = Command::new("kill").arg(self.pid.to_string()).stderr(Stdio::null()).status();
         let _ended =
-            Command::new("timeout").args(["1", "tail", "--pid", &self.pid.to_string(), "-f", "/dev/null"]).status();
+            Command::new("timeout").args(["10", "tail", "--pid", &self.pid.to_string(), "-f", "/dev/null"]).status();
         let _killed = self.child.kill();
         let _reaped = self.child.wait();
     }
