@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::mem::take;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -79,13 +80,13 @@ impl Inner {
         named.or(self.any.as_ref())
     }
 
-    async fn handle(&self, request: Request<Body>) -> Response<Body> {
+    async fn handle(&self, request: &mut Request<Body>) -> Response<Body> {
         let (Some(peer), Some(record)) =
             (request.extensions().get::<Arc<Peer>>(), request.extensions().get::<Record>())
         else {
             return plain(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown, "a request without a connection");
         };
-        let (asked, ambiguous) = match requested_host(&request) {
+        let (asked, ambiguous) = match requested_host(request) {
             Ok(asked) => (asked, None),
             Err(ambiguous) => (None, Some(ambiguous)),
         };
@@ -107,18 +108,18 @@ impl Inner {
 }
 
 impl Doors {
-    async fn handle(&self, client: &ClientOrigin, record: &Record, request: Request<Body>) -> Response<Body> {
+    async fn handle(&self, client: &ClientOrigin, record: &Record, request: &mut Request<Body>) -> Response<Body> {
         let path = request.uri().path();
         if path == self.token_path {
             // Boxed, as the web host's below: the registry's requests would carry the room for it.
-            return Box::pin(self.tokens.handle(client, record, request)).await;
+            return Box::pin(self.tokens.handle(client, record, take(request))).await;
         }
         match (&self.registry, &self.proxy) {
             // GitLab's dependency proxy has names of its own under `/v2/`, on the web host.
             (Some(registry), proxy) if is_registry(path) && !(proxy.is_some() && is_dependency_proxy(path)) => {
                 gateway::handle(&self.site, registry, client, record, request).await
             }
-            (_, Some(proxy)) => Box::pin(proxy.handle(client, record, request)).await,
+            (_, Some(proxy)) => Box::pin(proxy.handle(client, record, take(request))).await,
             (_, None) if path == "/" && matches!(*request.method(), Method::GET | Method::HEAD) => {
                 record.with(|outcome| outcome.route = RouteKind::Root);
                 let mut alive = Response::new(Body::full("{}"));
@@ -153,8 +154,9 @@ impl Service<Request<Body>> for Dispatch {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let inner = Arc::clone(&self.0);
-        Box::pin(async move { Ok(inner.handle(request).await) })
+        // Lent from here on: of what is handed over, each function it passes through keeps the room for it.
+        Box::pin(async move { Ok(inner.handle(&mut request).await) })
     }
 }

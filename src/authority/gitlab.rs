@@ -198,12 +198,12 @@ impl Gitlab {
         // Nobody closes the semaphore.
         let Ok(_slot) = slot else { return Answer::unreachable(Unreachable::GivenUp) };
         let Some(uri) = self.target(question.query.as_deref()) else { return too_long() };
-        let sent = match self.client.call(&self.url, request(&uri, question)).await {
-            Err(error) if !error.was_sent() => self.client.call(&self.url, request(&uri, question)).await,
+        let sent = match self.client.send(&self.url, request(&uri, question)).await {
+            Err(error) if !error.was_sent() => self.client.send(&self.url, request(&uri, question)).await,
             sent => sent,
         };
         match sent {
-            Ok(response) => self.read(response).await,
+            Ok(answer) => self.read(answer.into_response()).await,
             Err(error) => {
                 tracing::debug!(authority = &*self.name, error = error.causes(), "no answer from the authority");
                 let why = if error.was_sent() { Unreachable::Broken } else { Unreachable::Connect };

@@ -64,9 +64,8 @@ impl Proxy {
         *outbound.uri_mut() = Uri::from(target);
         *outbound.method_mut() = head.method;
         *outbound.headers_mut() = head.headers;
-        let mut response = match within(self.response, &lease, pin!(self.client.switch(&self.origin, outbound))).await {
-            Ok(Ok(Switching::Answer(response))) => response,
-            Ok(Ok(Switching::Switched(ends))) => return switched(*ends, theirs, record),
+        let answer = match within(self.response, &lease, pin!(self.client.send(&self.origin, outbound))).await {
+            Ok(Ok(answer)) => answer,
             Ok(Err(error)) => return failed(record, &error, &lease),
             Err(Silent) => {
                 record.metrics().limit_hit(Limit::Response);
@@ -74,6 +73,10 @@ impl Proxy {
                 let words = "the host behind this gateway did not answer in time";
                 return plain(StatusCode::GATEWAY_TIMEOUT, ErrorCode::Unavailable, words);
             }
+        };
+        let mut response = match answer.into_switching() {
+            Switching::Answer(response) => response,
+            Switching::Switched(ends) => return switched(*ends, theirs, record),
         };
         strip_hop_by_hop(response.headers_mut());
         response.map(|body| Body::wrap(Relayed::new(body, self.idle, record.clone(), None, lease)))

@@ -13,6 +13,7 @@
 //! Nothing under `/v2` is buffered beyond one window per direction. It must never read a body before the request is
 //! permitted, never send a request without a `Permit`, and never put a token, a ticket or a `_state` into a log.
 
+use std::mem::take;
 use std::sync::atomic::Ordering;
 
 use http::{HeaderName, Method, Request, Response};
@@ -82,7 +83,7 @@ pub struct RegistrySettings {
     pub redirects: Redirects,
 }
 
-/// Takes a request to the registry and its answer back.
+/// Takes a request to the registry and its answer back. What is sent is taken out of `request`.
 ///
 /// # Cancel safety
 /// Dropping the future closes the connection to the registry, which never sees a complete body.
@@ -91,7 +92,7 @@ pub async fn handle(
     registry: &Registry,
     client: &ClientOrigin,
     record: &Record,
-    request: Request<Body>,
+    request: &mut Request<Body>,
 ) -> Response<Body> {
     let agent = request.headers().get(http::header::USER_AGENT).cloned();
     match pass(site, registry, client, record, request).await {
@@ -105,34 +106,33 @@ async fn pass(
     registry: &Registry,
     client: &ClientOrigin,
     record: &Record,
-    request: Request<Body>,
+    request: &mut Request<Body>,
 ) -> Result<Response<Body>, Stop> {
-    let (mut head, body) = request.into_parts();
     let now = site.clock.now();
 
     // 1 classify
-    let route = Route::classify(&head.method, head.uri.path(), head.uri.query()).map_err(Stop::Route)?;
+    let route = Route::classify(request.method(), request.uri().path(), request.uri().query()).map_err(Stop::Route)?;
     record.with(|outcome| {
         outcome.route = route.kind;
         outcome.repository.clone_from(&route.repository);
         outcome.upload.clone_from(&route.upload);
     });
-    if route.kind == RouteKind::UploadOpen && head.method == Method::POST && site.leaving.load(Ordering::Relaxed) {
+    if route.kind == RouteKind::UploadOpen && request.method() == Method::POST && site.leaving.load(Ordering::Relaxed) {
         return Err(Stop::Draining);
     }
 
     // 2 authenticate
-    let presented = site.authenticator.evidence(&head.headers, now);
-    head.headers.remove(http::header::AUTHORIZATION);
+    let presented = site.authenticator.evidence(request.headers(), now);
+    request.headers_mut().remove(http::header::AUTHORIZATION);
     presented.note(record, now);
 
     // 3 recall
-    let recalled = uploads::recall(site, &route, &head.uri)?;
+    let recalled = uploads::recall(site, &route, request.uri())?;
 
     // 4 decide
     let token = presented.token;
     let question = Question {
-        method: &head.method,
+        method: request.method(),
         route: &route,
         evidence: presented.evidence,
         ticket: recalled.ticket,
@@ -147,16 +147,17 @@ async fn pass(
     };
 
     // 5 renew
-    let has_body = !http_body::Body::is_end_stream(&body);
+    let has_body = !http_body::Body::is_end_stream(request.body());
     let shown = renew::registry_token(site, &permit, &route, &token, presented.digest, has_body).await?;
 
     // 6 forward
-    let lease = Lease::new(body);
-    headers::clean_request(&mut head.headers, client, site.host.as_ref());
-    head.headers.insert(HeaderName::from_static("x-request-id"), record.with(|outcome| outcome.request_id.clone()));
-    let mut outbound =
-        Outbound { method: head.method.clone(), headers: head.headers, target: recalled.target, bearer: shown };
-    let passage = Passage { site, client, record, route: &route, permit: &permit, method: &head.method };
+    let lease = Lease::new(take(request.body_mut()));
+    let mut headers = take(request.headers_mut());
+    headers::clean_request(&mut headers, client, site.host.as_ref());
+    headers.insert(HeaderName::from_static("x-request-id"), record.with(|outcome| outcome.request_id.clone()));
+    let method = request.method();
+    let mut outbound = Outbound { method: method.clone(), headers, target: recalled.target, bearer: shown };
+    let passage = Passage { site, client, record, route: &route, permit: &permit, method };
     let answered = relay::exchange(&passage, registry, &mut outbound, &lease).await?;
 
     // 7 relay

@@ -129,9 +129,20 @@ fn string(line: &mut String, text: &str) {
     }
 }
 
-/// Whether no character has to be escaped. Looks at every byte in any case, which lets it look at many at once.
+/// Whether no character has to be escaped. Most texts are a few words long, too short for the compiler's own vectors.
 fn is_plain(text: &str) -> bool {
-    !text.bytes().fold(false, |escape, byte| escape | (byte < 0x20) | (byte == b'"') | (byte == b'\\'))
+    let (words, rest) = text.as_bytes().as_chunks();
+    let special = words.iter().fold(0, |special, word| special | special_bytes(u64::from_ne_bytes(*word)));
+    special == 0 && !rest.iter().any(|byte| *byte < 0x20 || matches!(byte, b'"' | b'\\'))
+}
+
+/// Not zero if any of these eight bytes is a control character, a quote or a backslash. A byte below `n` borrows from its
+/// highest bit when `n` is subtracted, and has none itself.
+fn special_bytes(word: u64) -> u64 {
+    const EACH: u64 = u64::MAX / 0xff;
+    let below = |word: u64, n: u64| word.wrapping_sub(EACH * n) & !word;
+    let is = |byte: u8| below(word ^ (EACH * u64::from(byte)), 1);
+    (below(word, 0x20) | is(b'"') | is(b'\\')) & (EACH << 7)
 }
 
 #[cfg(test)]

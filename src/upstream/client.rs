@@ -1,7 +1,7 @@
 //! A pool of HTTP/1.1 connections to one or several origins.
 //!
 //! ```text
-//! call ─▶ the connection used last that is open ─┬─▶ answer ─ its body's end ─▶ back into the pool
+//! send ─▶ the connection used last that is open ─┬─▶ answer ─ its body's end ─▶ back into the pool
 //!      └▶ a new one ─────────────────────────────┘
 //! ```
 //!
@@ -105,58 +105,61 @@ impl Client {
     ///
     /// # Cancel safety
     /// Dropping the future closes the connection the request went to; the peer never sees a complete body.
-    pub async fn call(&self, origin: &Uri, request: Request<Body>) -> Result<Response<Body>, Error> {
-        let (head, connection) = self.send(origin, request).await?;
-        Ok(self.answer(head, connection))
-    }
-
-    /// [`Client::call`] with a request to speak another protocol (RFC 9110 §7.8).
-    ///
-    /// # Errors
-    /// Those of [`Client::call`].
-    ///
-    /// # Cancel safety
-    /// That of [`Client::call`].
-    pub async fn switch(&self, origin: &Uri, request: Request<Body>) -> Result<Switching, Error> {
-        let (head, connection) = self.send(origin, request).await?;
-        if head.status != StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(Switching::Answer(self.answer(head, connection)));
-        }
-        let (io, said) = connection.h1.into_parts();
-        Ok(Switching::Switched(Box::new((respond(head, ()), io, said))))
-    }
-
-    async fn send(&self, origin: &Uri, request: Request<Body>) -> Result<(Head, Connection), Error> {
+    pub fn send(&self, origin: &Uri, request: Request<Body>) -> impl Future<Output = Result<Answer, Error>> + Send {
         let host = origin.authority().map_or("", http::uri::Authority::as_str);
+        // Before the future begins, which would hold the request as well.
         let mut sending = Sending::new(host, request);
-        loop {
-            let kept = self.0.take(origin);
-            let is_new = kept.is_none();
-            let mut connection = match kept {
-                Some(connection) => connection,
-                // Boxed, as it is rare and large: every request would carry the room for it.
-                None => Box::pin(self.0.connect(origin)).await?,
-            };
-            connection.h1.start(sending);
-            match poll_fn(|cx| connection.h1.poll_head(cx)).await {
-                Ok(head) => return Ok((head, connection)),
-                Err(fault) => match connection.h1.take_unsent() {
-                    // The peer closed a connection that was kept, and nothing of the request was written to it.
-                    Some(unsent) if !is_new && matches!(fault, Fault::Closed | Fault::Io(_)) => sending = unsent,
-                    _ => return Err(fault.into()),
-                },
+        async move {
+            loop {
+                let kept = self.0.take(origin);
+                let is_new = kept.is_none();
+                let mut connection = match kept {
+                    Some(connection) => connection,
+                    // Boxed, as it is rare and large: every request would carry the room for it.
+                    None => Box::pin(self.0.connect(origin)).await?,
+                };
+                connection.h1.start(sending);
+                match poll_fn(|cx| connection.h1.poll_head(cx)).await {
+                    Ok(head) => return Ok(Answer { head, connection, pool: Arc::downgrade(&self.0) }),
+                    Err(fault) => match connection.h1.take_unsent() {
+                        // The peer closed a connection that was kept, and nothing of the request was written to it.
+                        Some(unsent) if !is_new && matches!(fault, Fault::Closed | Fault::Io(_)) => sending = unsent,
+                        _ => return Err(fault.into()),
+                    },
+                }
             }
         }
     }
+}
 
+/// An answer's head, and the connection that the rest comes by.
+#[derive(Debug)]
+pub struct Answer {
+    head: Head,
+    connection: Connection,
+    pool: Weak<Pool>,
+}
+
+impl Answer {
     /// The answer, whose body gives its connection back when it ends.
-    fn answer(&self, head: Head, mut connection: Connection) -> Response<Body> {
-        let pool = Arc::downgrade(&self.0);
+    #[must_use]
+    pub fn into_response(self) -> Response<Body> {
+        let Self { head, mut connection, pool } = self;
         if let Some(whole) = connection.h1.take_whole() {
             give_back(&pool, connection);
             return respond(head, Body::full(whole));
         }
-        respond(head, Body::wrap(Answer { connection: Some(connection), is_over: false, failed: None, pool }))
+        respond(head, Body::wrap(Rest { connection: Some(connection), is_over: false, failed: None, pool }))
+    }
+
+    /// The answer to a request to speak another protocol (RFC 9110 §7.8).
+    #[must_use]
+    pub fn into_switching(self) -> Switching {
+        if self.head.status != StatusCode::SWITCHING_PROTOCOLS {
+            return Switching::Answer(self.into_response());
+        }
+        let (io, said) = self.connection.h1.into_parts();
+        Switching::Switched(Box::new((respond(self.head, ()), io, said)))
     }
 }
 
@@ -240,7 +243,7 @@ async fn expire(pool: Weak<Pool>) {
 
 /// An answer's body, and the connection it comes by.
 #[derive(Debug)]
-struct Answer {
+struct Rest {
     /// Until the body's end, or an error after which nothing more is to be had of it.
     connection: Option<Connection>,
     is_over: bool,
@@ -248,7 +251,7 @@ struct Answer {
     pool: Weak<Pool>,
 }
 
-impl HttpBody for Answer {
+impl HttpBody for Rest {
     type Data = Bytes;
     type Error = BodyError;
 

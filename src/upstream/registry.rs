@@ -87,8 +87,10 @@ impl Registry {
             // With no other origin left to try, the request takes what it would otherwise copy.
             let is_last = bound.is_some() || tried.len().saturating_add(1) >= self.origins.len();
             let headers = if is_last { std::mem::take(&mut outbound.headers) } else { outbound.headers.clone() };
-            match self.client.call(&origin.url, request(outbound, headers, body.lend())).await {
-                Ok(response) => return Ok(Answered { response, origin: Arc::clone(origin), running }),
+            match self.client.send(&origin.url, request(outbound, headers, body.lend())).await {
+                Ok(answer) => {
+                    return Ok(Answered { response: answer.into_response(), origin: Arc::clone(origin), running });
+                }
                 Err(error) => {
                     failed(origin, &error);
                     // Nothing was written, but some of the body may have been read to be.

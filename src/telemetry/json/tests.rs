@@ -66,3 +66,16 @@ fn a_time_keeps_the_zeros_of_its_fraction_and_follows_the_second() {
         assert_eq!(line, format!("at {expected}"));
     }
 }
+
+#[test]
+fn what_must_be_escaped_is_found_wherever_it_stands() {
+    for character in (0..=0xff_u8).map(char::from) {
+        let escaped = character < ' ' || matches!(character, '"' | '\\');
+        for before in 0..20 {
+            for around in ['!', '~', 'ÿ'] {
+                let text = format!("{}{character}{around}", around.to_string().repeat(before));
+                assert_eq!(super::is_plain(&text), !escaped, "{text:?}");
+            }
+        }
+    }
+}

@@ -49,7 +49,7 @@ fn client(origin: &Uri) -> Client {
 }
 
 async fn blob(client: &Client, origin: &Uri) -> Bytes {
-    let answer = client.call(origin, Request::new(Body::empty())).await.unwrap();
+    let answer = client.send(origin, Request::new(Body::empty())).await.unwrap().into_response();
     answer.into_body().collect().await.unwrap().to_bytes()
 }
 
