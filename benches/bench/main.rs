@@ -10,7 +10,7 @@
 //!
 //! ```text
 //! cargo bench --profile dev --bench bench -- [proxies|memory|growth|relay|tokens] --tidegate target/dist/tidegate
-//!     --rounds N   --only pull,push,chunked,h1,h2   --quick   --json FILE   --check   --without-peers
+//!     --rounds N   --only pull,push,…   --quick   --json FILE   --check   --without-peers
 //! ```
 
 #![expect(clippy::print_stdout, reason = "a program that prints a table")]

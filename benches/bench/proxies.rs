@@ -27,12 +27,15 @@ enum Scenario {
     Pull,
     Push,
     Chunked,
+    PullH2,
+    PushH2,
     SmallH1,
     SmallH2,
 }
 
 impl Scenario {
-    const ALL: [Self; 5] = [Self::Pull, Self::Push, Self::Chunked, Self::SmallH1, Self::SmallH2];
+    const ALL: [Self; 7] =
+        [Self::Pull, Self::Push, Self::Chunked, Self::PullH2, Self::PushH2, Self::SmallH1, Self::SmallH2];
 
     /// What `--only` calls it.
     fn word(self) -> &'static str {
@@ -40,6 +43,8 @@ impl Scenario {
             Self::Pull => "pull",
             Self::Push => "push",
             Self::Chunked => "chunked",
+            Self::PullH2 => "pull-h2",
+            Self::PushH2 => "push-h2",
             Self::SmallH1 => "h1",
             Self::SmallH2 => "h2",
         }
@@ -51,6 +56,8 @@ impl Scenario {
             Self::Pull => Row::new("pull", "CPU s/GiB", best(0.75)),
             Self::Push => Row::new("push, with length", "CPU s/GiB", best(0.65)),
             Self::Chunked => Row::new("push, chunked", "CPU s/GiB", best(0.65)),
+            Self::PullH2 => Row::new("pull, h2", "CPU s/GiB", Vec::new()),
+            Self::PushH2 => Row::new("push, h2", "CPU s/GiB", Vec::new()),
             Self::SmallH1 => Row::new("small request, h1", "CPU µs", best(1.0)),
             Self::SmallH2 => {
                 let named = |name, most| Target { against: Against::Named(name), most };
@@ -77,7 +84,7 @@ pub(crate) async fn run(common: &Common) -> Result<Report> {
                 // Another begins in every round.
                 let peer = peers.get((round + turn) % peers.len()).context("no peer")?;
                 // What it buffers are answers: elsewhere it is the same nginx once more.
-                if peer.kind == Kind::NginxBuffering && *scenario != Scenario::Pull {
+                if peer.kind == Kind::NginxBuffering && !matches!(scenario, Scenario::Pull | Scenario::PullH2) {
                     continue;
                 }
                 let began = Instant::now();
@@ -115,6 +122,15 @@ async fn measure(scenario: Scenario, peer: &Peer, client: &Client, tokens: &[Str
             let uploads = bulk::begin(bulk().await?).await?;
             let framing = if scenario == Scenario::Push { bulk::Framing::Length } else { bulk::Framing::Chunked };
             (spent(peer.pid, bulk::push(uploads, bytes, framing)).await?.0, gib(TRANSFERS))
+        }
+        Scenario::PullH2 => {
+            let connections = h2::open(client, peer.address, TRANSFERS, tokens).await?;
+            (spent(peer.pid, h2::pull_all(connections, bytes)).await?.0, gib(TRANSFERS))
+        }
+        Scenario::PushH2 => {
+            let connections = h2::open(client, peer.address, TRANSFERS, tokens).await?;
+            let uploads = h2::begin_all(connections).await?;
+            (spent(peer.pid, h2::push_all(uploads, bytes)).await?.0, gib(TRANSFERS))
         }
         Scenario::SmallH1 => {
             let connections = h1::open(client, peer.address, CONNECTIONS, tokens).await?;

@@ -120,7 +120,8 @@ async fn body(connection: &mut Connection, bytes: u64, framing: Framing) -> Resu
     connection.flush().await
 }
 
-async fn join(mut running: JoinSet<Result<()>>) -> Result<()> {
+/// Waits for all of them; the first that fails ends it.
+pub(super) async fn join(mut running: JoinSet<Result<()>>) -> Result<()> {
     while let Some(ended) = running.join_next().await {
         ended??;
     }

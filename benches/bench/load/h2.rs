@@ -16,7 +16,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::task::JoinSet;
 
 use super::Client;
-use super::bulk::{PIECE, ZEROS, origin_form};
+use super::bulk::{PIECE, ZEROS, join, origin_form};
 use crate::origin::digest;
 use crate::tokens::REPOSITORY;
 
@@ -129,10 +129,35 @@ pub(crate) async fn small(connections: &[Connection], streams: usize, each: usiz
             });
         }
     }
-    while let Some(ended) = running.join_next().await {
-        ended??;
+    join(running).await
+}
+
+/// Pulls a blob of so many bytes on every connection, all at a time.
+pub(crate) async fn pull_all(connections: Vec<Connection>, bytes: u64) -> Result<()> {
+    let mut running = JoinSet::new();
+    for connection in connections {
+        running.spawn_local(async move { pull(&connection, bytes).await });
     }
-    Ok(())
+    join(running).await
+}
+
+/// Begins an upload on every connection.
+pub(crate) async fn begin_all(connections: Vec<Connection>) -> Result<Vec<(Connection, String)>> {
+    let mut uploads = Vec::new();
+    for connection in connections {
+        let location = begin(&connection).await?;
+        uploads.push((connection, location));
+    }
+    Ok(uploads)
+}
+
+/// Sends the body of every upload, all at a time.
+pub(crate) async fn push_all(uploads: Vec<(Connection, String)>, bytes: u64) -> Result<()> {
+    let mut running = JoinSet::new();
+    for (connection, location) in uploads {
+        running.spawn_local(async move { push(&connection, &location, bytes).await });
+    }
+    join(running).await
 }
 
 /// Pulls a blob of so many bytes.

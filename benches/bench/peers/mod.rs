@@ -14,6 +14,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
@@ -21,6 +22,8 @@ use crate::keys::Keys;
 
 /// How long a proxy may take to listen.
 const START: Duration = Duration::from_secs(20);
+/// How long one may take to end in good order.
+const END: Duration = Duration::from_secs(10);
 
 /// What there is to compare.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,13 +112,20 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // SIGTERM, so that nginx's master takes its workers along; there is no safe call for it.
-        let _gone = Command::new("kill").arg(self.pid.to_string()).stderr(Stdio::null()).status();
-        let _ended =
-            Command::new("timeout").args(["10", "tail", "--pid", &self.pid.to_string(), "-f", "/dev/null"]).status();
+        // SIGTERM, so that nginx's master takes its workers along, and what counts (`deploy/release.sh`) writes its counts.
+        let _gone = rustix::process::kill_process(Pid::from_child(&self.child), Signal::TERM);
+        let end = Instant::now() + END;
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < end {
+            pause();
+        }
         let _killed = self.child.kill();
         let _reaped = self.child.wait();
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "nothing can be awaited where something is dropped")]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(20));
 }
 
 /// An address on loopback where nobody listens.
