@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Registry::send(&Permit, …) ─┐
-//! Client::call(…) ────────────┴─▶ Client ─▶ its pool ─▶ h1 ─▶ connector: TCP, TLS, deadline ─▶ origin
+//! Client::send(…) ────────────┴─▶ Client ─▶ its pool ─▶ h1 ─▶ connector: TCP, TLS, deadline ─▶ origin
 //!                                             origins: which one, how busy, up or down
 //! ```
 //!
