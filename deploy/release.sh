@@ -20,10 +20,11 @@ work=$target/profiled
 mkdir -p "$work" "$target/dist"
 
 # The program, built with one more compiler flag, in a directory of its own. Told for which platform, cargo leaves build
-# scripts and macros alone, which would be counted too. A flag may hold spaces: it is part of a path.
+# scripts and macros alone, which would be counted too. The flag may hold spaces, as a path may.
 build() {
-  flags=$(printf %s "${RUSTFLAGS:-}" | tr -s ' ' '\037')
-  CARGO_TARGET_DIR=$work/$1 CARGO_ENCODED_RUSTFLAGS=$flags${flags:+$(printf '\037')}$2 \
+  flags=
+  for flag in ${RUSTFLAGS:-}; do flags=$flags$flag$(printf '\037'); done
+  CARGO_TARGET_DIR=$work/$1 CARGO_ENCODED_RUSTFLAGS=$flags$2 \
     $cargo build --release --locked --bin tidegate --target "$host"
 }
 
