@@ -29,8 +29,11 @@ build() {
 }
 
 watch() {
+  before=$(ls "$raw" | wc -l)
   LLVM_PROFILE_FILE=$raw/%p.profraw \
     $cargo bench --locked --profile dev --bench bench -- "$1" --tidegate "$counting" --without-peers --rounds 1
+  # Written when the program ends in good order; a program that was killed leaves nothing.
+  [ "$(ls "$raw" | wc -l)" -gt "$before" ] || die "no counts of it were written: it did not end in good order"
 }
 
 if [ ! -x "$profdata" ]; then
@@ -51,8 +54,6 @@ if [ ! -e "$profile" ]; then
   say 'watching it at work'
   watch proxies
   watch tokens
-  # Written when the program ends in good order; a program that was killed leaves nothing.
-  [ -n "$(ls "$raw")" ] || die "no counts were written to $raw"
   rm -f "$work"/*.profdata
   "$profdata" merge -o "$raw/merged" "$raw"/*.profraw
   mv "$raw/merged" "$profile"
