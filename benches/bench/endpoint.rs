@@ -15,8 +15,8 @@ use tokio::time::Instant;
 use crate::Common;
 use crate::authority::{Authority, basic};
 use crate::cpu::spent;
-use crate::load::Client;
 use crate::load::h1::{self, Connection};
+use crate::load::{Client, every};
 use crate::peers::{Kind, Peer};
 use crate::stage::{Stage, say};
 use crate::table::{Against, Report, Row, Target};
@@ -108,7 +108,7 @@ fn per(used: Duration, count: usize) -> f64 {
 /// Asks for `each` tokens on every connection, with its credentials in turn.
 async fn ask(connections: Vec<Connection>, each: usize) -> Result<Vec<Connection>> {
     let target = format!("/jwt/auth?account=somebody&scope=repository%3A{REPOSITORY}%3Apull%2Cpush&service={SERVICE}");
-    h1::every(connections, async move |connection| {
+    every(connections, async move |connection| {
         for _ in 0..each {
             let answer = connection.get(&target).await?;
             // With the name that OAuth2 has for it beside the one that Docker has: twice the token of some 900 bytes.

@@ -82,7 +82,8 @@ fn ours(builds: &[String]) -> Result<Vec<Kind>> {
             None if number == 0 => ("tidegate".to_owned(), build.as_str()),
             None => (format!("tidegate-{}", number + 1), build.as_str()),
         };
-        let path = Path::new(path).canonicalize().with_context(|| format!("{path}: run `make release`"))?;
+        let path =
+            Path::new(path).canonicalize().with_context(|| format!("{path}: run `make release`, or `make build`"))?;
         kinds.push(Kind::Tidegate(name, path));
     }
     Ok(kinds)

@@ -1,8 +1,8 @@
 //! Large bodies, both ways, several at a time.
 
 use anyhow::{Context, Result, ensure};
-use tokio::task::JoinSet;
 
+use super::every;
 use super::h1::Connection;
 use crate::origin::digest;
 use crate::tokens::REPOSITORY;
@@ -20,18 +20,16 @@ pub(crate) enum Framing {
 
 /// Pulls a blob of so many bytes on every connection.
 pub(crate) async fn pull(connections: Vec<Connection>, bytes: u64) -> Result<()> {
-    let mut running = JoinSet::new();
-    for mut connection in connections {
-        running.spawn_local(async move {
-            let target = format!("/v2/{REPOSITORY}/blobs/{}", digest(bytes));
-            let head = connection.head("GET", &target, "");
-            connection.send(head.as_bytes()).await?;
-            let answer = connection.answer().await?;
-            ensure!(answer.status == 200 && answer.length == bytes, "a pull: {answer:?}");
-            Ok(())
-        });
-    }
-    join(running).await
+    every(connections, async move |connection| {
+        let target = format!("/v2/{REPOSITORY}/blobs/{}", digest(bytes));
+        let head = connection.head("GET", &target, "");
+        connection.send(head.as_bytes()).await?;
+        let answer = connection.answer().await?;
+        ensure!(answer.status == 200 && answer.length == bytes, "a pull: {answer:?}");
+        Ok(())
+    })
+    .await?;
+    Ok(())
 }
 
 /// An upload that was begun: the connection and where its body goes.
@@ -74,17 +72,15 @@ pub(super) fn origin_form(location: &str) -> &str {
 
 /// Sends the body of every upload, all at a time.
 pub(crate) async fn push(uploads: Vec<Upload>, bytes: u64, framing: Framing) -> Result<()> {
-    let mut running = JoinSet::new();
-    for mut upload in uploads {
-        running.spawn_local(async move {
-            upload.head(bytes, framing).await?;
-            body(&mut upload.connection, bytes, framing).await?;
-            let answer = upload.connection.answer().await?;
-            ensure!(answer.status == 202, "PATCH: {answer:?}");
-            Ok(())
-        });
-    }
-    join(running).await
+    every(uploads, async move |upload| {
+        upload.head(bytes, framing).await?;
+        body(&mut upload.connection, bytes, framing).await?;
+        let answer = upload.connection.answer().await?;
+        ensure!(answer.status == 202, "PATCH: {answer:?}");
+        Ok(())
+    })
+    .await?;
+    Ok(())
 }
 
 /// Announces bodies of `announced` bytes, and sends `sent` of each.
@@ -118,12 +114,4 @@ async fn body(connection: &mut Connection, bytes: u64, framing: Framing) -> Resu
         connection.send(b"0\r\n\r\n").await?;
     }
     connection.flush().await
-}
-
-/// Waits for all of them; the first that fails ends it.
-pub(super) async fn join(mut running: JoinSet<Result<()>>) -> Result<()> {
-    while let Some(ended) = running.join_next().await {
-        ended??;
-    }
-    Ok(())
 }

@@ -7,10 +7,9 @@ use anyhow::{Context, Result, ensure};
 use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
 use tokio_rustls::client::TlsStream;
 
-use super::Client;
+use super::{Client, every};
 use crate::tokens::REPOSITORY;
 
 const PIECE: usize = 128 << 10;
@@ -177,24 +176,4 @@ pub(crate) async fn passes(connections: Vec<Connection>, times: usize) -> Result
         Ok(())
     })
     .await
-}
-
-/// Does the same on all connections at a time, and gives them back.
-pub(crate) async fn every<F>(connections: Vec<Connection>, work: F) -> Result<Vec<Connection>>
-where
-    F: AsyncFn(&mut Connection) -> Result<()> + Clone + 'static,
-{
-    let mut running = JoinSet::new();
-    for mut connection in connections {
-        let work = work.clone();
-        running.spawn_local(async move {
-            work(&mut connection).await?;
-            anyhow::Ok(connection)
-        });
-    }
-    let mut connections = Vec::with_capacity(running.len());
-    while let Some(ended) = running.join_next().await {
-        connections.push(ended??);
-    }
-    Ok(connections)
 }

@@ -13,10 +13,9 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::task::JoinSet;
 
-use super::Client;
-use super::bulk::{PIECE, ZEROS, join, origin_form};
+use super::bulk::{PIECE, ZEROS, origin_form};
+use super::{Client, every};
 use crate::origin::digest;
 use crate::tokens::REPOSITORY;
 
@@ -117,28 +116,23 @@ pub(crate) async fn open(
 
 /// Sends small requests on every connection, `streams` at a time, `each` on every stream.
 pub(crate) async fn small(connections: &[Connection], streams: usize, each: usize) -> Result<()> {
-    let mut running = JoinSet::new();
-    for connection in connections {
-        for _ in 0..streams {
-            let (sender, token) = (connection.sender.clone(), connection.token.clone());
-            running.spawn_local(async move {
-                for _ in 0..each {
-                    request(sender.clone(), token.clone()).await?;
-                }
-                anyhow::Ok(())
-            });
+    let streams = connections
+        .iter()
+        .flat_map(|connection| std::iter::repeat_n((connection.sender.clone(), connection.token.clone()), streams));
+    every(streams.collect(), async move |(sender, token)| {
+        for _ in 0..each {
+            request(sender.clone(), token.clone()).await?;
         }
-    }
-    join(running).await
+        Ok(())
+    })
+    .await?;
+    Ok(())
 }
 
 /// Pulls a blob of so many bytes on every connection, all at a time.
 pub(crate) async fn pull_all(connections: Vec<Connection>, bytes: u64) -> Result<()> {
-    let mut running = JoinSet::new();
-    for connection in connections {
-        running.spawn_local(async move { pull(&connection, bytes).await });
-    }
-    join(running).await
+    every(connections, async move |connection| pull(connection, bytes).await).await?;
+    Ok(())
 }
 
 /// Begins an upload on every connection.
@@ -153,11 +147,8 @@ pub(crate) async fn begin_all(connections: Vec<Connection>) -> Result<Vec<(Conne
 
 /// Sends the body of every upload, all at a time.
 pub(crate) async fn push_all(uploads: Vec<(Connection, String)>, bytes: u64) -> Result<()> {
-    let mut running = JoinSet::new();
-    for (connection, location) in uploads {
-        running.spawn_local(async move { push(&connection, &location, bytes).await });
-    }
-    join(running).await
+    every(uploads, async move |(connection, location)| push(connection, location, bytes).await).await?;
+    Ok(())
 }
 
 /// Pulls a blob of so many bytes.

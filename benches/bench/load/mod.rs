@@ -16,6 +16,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -63,4 +64,25 @@ async fn connect(connector: &TlsConnector, address: SocketAddr) -> Result<TlsStr
     stream.set_nodelay(true)?;
     let name = ServerName::from(address.ip());
     connector.connect(name, stream).await.with_context(|| format!("TLS with {address}"))
+}
+
+/// Does the same with all of them (connections, uploads) at a time, and gives them back; the first that fails ends it.
+pub(crate) async fn every<T, F>(all: Vec<T>, work: F) -> Result<Vec<T>>
+where
+    T: 'static,
+    F: AsyncFn(&mut T) -> Result<()> + Clone + 'static,
+{
+    let mut running = JoinSet::new();
+    for mut one in all {
+        let work = work.clone();
+        running.spawn_local(async move {
+            work(&mut one).await?;
+            anyhow::Ok(one)
+        });
+    }
+    let mut all = Vec::with_capacity(running.len());
+    while let Some(ended) = running.join_next().await {
+        all.push(ended??);
+    }
+    Ok(all)
 }
