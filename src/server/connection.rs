@@ -30,8 +30,8 @@ use super::bounded::Bounded;
 use super::drain::Drain;
 use super::frames::Frames;
 use super::framing::gate::Gate;
-use super::proxied::Proxied;
 use super::slots::{Slot, TooMany};
+use super::socket::Socket;
 use super::stack::{Inner, Stack};
 use super::{Settings, last_words, proxy_protocol, tls};
 use crate::base::body::Body;
@@ -150,7 +150,7 @@ impl Protocols {
         let (stream, address) = if proxy_protocol::is_expected(&self.settings.proxy_protocol, peer.ip()) {
             proxy_protocol::accept(stream, peer).await?
         } else {
-            (Proxied::unproxied(stream), peer)
+            (Socket::new(stream), peer)
         };
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         slot.count_for(address.ip()).map_err(|TooMany| io::Error::new(io::ErrorKind::QuotaExceeded, TooMany))?;
@@ -263,9 +263,9 @@ struct Established {
 }
 
 enum Transport {
-    Plain(Box<Bounded<Proxied<TcpStream>>>),
-    H1(Box<Bounded<TlsStream<Proxied<TcpStream>>>>),
-    H2(Box<Frames<TlsStream<Proxied<TcpStream>>>>),
+    Plain(Box<Bounded<Socket<TcpStream>>>),
+    H1(Box<Bounded<TlsStream<Socket<TcpStream>>>>),
+    H2(Box<Frames<TlsStream<Socket<TcpStream>>>>),
 }
 
 /// What is in a box, which is gone then: a future that takes it apart keeps the box to its end.

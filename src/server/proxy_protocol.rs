@@ -14,7 +14,7 @@ use bytes::BytesMut;
 use ipnet::IpNet;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::proxied::Proxied;
+use super::socket::Socket;
 
 /// The longest line of version 1, its end included.
 const LONGEST_LINE: usize = 107;
@@ -38,7 +38,7 @@ pub(super) fn is_expected(from: &[IpNet], address: IpAddr) -> bool {
 ///
 /// # Cancel safety
 /// Dropping the future drops the connection.
-pub async fn accept<I>(mut stream: I, peer: SocketAddr) -> io::Result<(Proxied<I>, SocketAddr)>
+pub async fn accept<I>(mut stream: I, peer: SocketAddr) -> io::Result<(Socket<I>, SocketAddr)>
 where
     I: AsyncRead + Unpin,
 {
@@ -46,7 +46,7 @@ where
     loop {
         if let Some(length) = length(&bytes)? {
             let address = address(&bytes.split_to(length)).ok_or(io::ErrorKind::InvalidData)?;
-            return Ok((Proxied::new(stream, bytes.freeze()), address.unwrap_or(peer)));
+            return Ok((Socket::after(bytes.freeze(), stream), address.unwrap_or(peer)));
         }
         if stream.read_buf(&mut bytes).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
