@@ -10,6 +10,7 @@
 //! io      WriteIdle               a connection that ends when nobody reads it
 //! units   ByteSize, Ttl           numbers that carry their unit
 //! peer    Peer                    the other end of a client connection
+//! tls     provider                the crypto that TLS is spoken with
 //! ```
 //!
 //! It must never know HTTP routes, tokens or configuration files.
@@ -22,4 +23,5 @@ pub mod io;
 pub mod lease;
 pub mod peer;
 pub mod secret;
+pub mod tls;
 pub mod units;

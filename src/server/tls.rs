@@ -1,7 +1,4 @@
 //! TLS 1.2 and 1.3, and which HTTP is spoken in it (RFC 7301).
-//!
-//! The crypto provider is named here and nowhere else in this module: rustls would otherwise take what the process
-//! installed, and fail at the first handshake where nothing was.
 
 use std::sync::Arc;
 
@@ -12,6 +9,7 @@ use rustls::version::{TLS12, TLS13};
 
 use super::Error;
 use super::certificates::Certificates;
+use crate::base::tls::provider;
 
 /// ALPN's name for HTTP/2 over TLS (RFC 9113 §3.1).
 pub(super) const H2: &[u8] = b"h2";
@@ -24,7 +22,7 @@ const HTTP_1_1: &[u8] = b"http/1.1";
 /// # Errors
 /// [`Error::Tls`]
 pub(super) fn config(certificates: Arc<Certificates>) -> Result<Arc<ServerConfig>, Error> {
-    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13, &TLS12])
         .map_err(Error::Tls)?
         .with_no_client_auth()

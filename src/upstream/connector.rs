@@ -1,6 +1,5 @@
 //! One connection: TCP and TLS under one deadline, and an end to writing into a peer that reads nothing.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
@@ -90,8 +89,7 @@ fn tls(settings: &Settings) -> Result<ClientConfig, Error> {
             }
         }
     }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
+    let config = ClientConfig::builder_with_provider(crate::base::tls::provider())
         .with_safe_default_protocol_versions()
         .map_err(Error::Tls)?
         .with_root_certificates(roots);
