@@ -66,7 +66,7 @@ lint: ## fmt, clippy, doc; deny where cargo-deny is installed
 
 # The program that measures needs no optimising: what counts is the CPU time of the proxies, which are processes of their own.
 .PHONY: bench
-bench: release ## what it costs, beside nginx and HAProxy; ARGS='--quick --only pull' or ARGS=memory, growth, relay, tokens; see docs/performance.md
+bench: release ## what it costs, beside nginx and HAProxy; ARGS='--quick --only pull' or ARGS=memory, growth, relay, tokens, beside; see docs/performance.md
 	$(CARGO) bench --locked --profile dev --bench bench -- --json target/bench/last.json $(ARGS)
 
 .PHONY: deny

@@ -9,13 +9,14 @@
 //! `/proc`. `make bench` builds and runs it; `docs/performance.md` says how to read what it prints.
 //!
 //! ```text
-//! cargo bench --profile dev --bench bench -- [proxies|memory|growth|relay|tokens] --tidegate target/dist/tidegate
+//! cargo bench --profile dev --bench bench -- [proxies|memory|growth|relay|tokens|beside] --tidegate target/dist/tidegate
 //!     --rounds N   --only pull,push,…   --quick   --json FILE   --check   --without-peers
 //! ```
 
 #![expect(clippy::print_stdout, reason = "a program that prints a table")]
 
 mod authority;
+mod beside;
 mod cpu;
 mod endpoint;
 mod far;
@@ -104,6 +105,8 @@ enum What {
     Relay,
     /// What a token costs, and how often the authority is asked
     Tokens,
+    /// How long a small request takes while large ones keep the proxy busy
+    Beside,
 }
 
 fn main() -> Result<ExitCode> {
@@ -117,6 +120,7 @@ fn main() -> Result<ExitCode> {
             What::Growth => growth::run(&asked.common).await,
             What::Relay => far::run(&asked.common).await,
             What::Tokens => endpoint::run(&asked.common).await,
+            What::Beside => beside::run(&asked.common).await,
         }
     })?;
     println!("{}", report.text());

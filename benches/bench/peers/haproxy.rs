@@ -32,6 +32,7 @@ defaults
     backlog 4096
 frontend door
     bind {address} ssl crt {pem} alpn h2,http/1.1
+    http-request return status 401 content-type text/plain string unauthorized if {{ path /v2/ }}
     http-request set-header X-Forwarded-Proto https
     default_backend registry
 backend registry

@@ -40,6 +40,7 @@ http {{
         client_body_buffer_size 32k;
         client_body_timeout 900s;
         large_client_header_buffers 8 64k;
+        location = /v2/ {{ return 401; }}
         location / {{
             proxy_pass http://registry;
             proxy_http_version 1.1;
