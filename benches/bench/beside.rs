@@ -28,7 +28,7 @@ const LOADS: [(&str, usize); 3] = [("none", 0), ("four", 4), ("sixteen", 16)];
 /// Enough that every worker of a proxy has one of them.
 const QUIET: usize = 4;
 /// How often each asks in a whole run.
-const REQUESTS: usize = 2_000;
+const REQUESTS: usize = 600;
 /// Between two requests of a connection: they are no load themselves.
 const PAUSE: Duration = Duration::from_millis(1);
 /// From the first byte of the transfers to the first request.
