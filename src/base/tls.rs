@@ -1,8 +1,8 @@
 //! The crypto that TLS is spoken with, to clients and to registries alike.
 //!
 //! It is aws-lc's, but for one thing: where a processor has wide AES instructions (VAES) and no AVX-512, aws-lc goes on
-//! with the narrow ones, and ring seals the records of TLS 1.3 (AES-GCM, RFC 8446 §5.2) at twice the speed. That is a
-//! sixth of what a pull costs. Keys are agreed on, derived and signed with by aws-lc everywhere.
+//! with the narrow ones, and ring seals the records of TLS 1.3 (AES-GCM, RFC 8446 §5.2) at nearly twice the
+//! speed, which is a sixth of what a pull costs. Keys are agreed on, derived and signed with by aws-lc everywhere.
 
 use std::sync::Arc;
 
