@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::Common;
 use crate::load::{Client, bulk, every, h1};
-use crate::peers::Kind;
+use crate::peers::in_turn;
 use crate::stage::{Stage, say};
 use crate::table::{Report, Row};
 
@@ -39,19 +39,15 @@ pub(crate) async fn run(common: &Common) -> Result<Report> {
     let stage = Stage::set(common)?;
     let client = stage.client()?;
     let tokens = stage.mint.tokens(1)?;
-    let mut peers = Vec::new();
-    for kind in Stage::kinds(common)? {
-        peers.push(stage.start(kind).await?);
-    }
+    let peers = stage.start_all(common, |_| true).await?;
     let each = if common.quick { REQUESTS / 4 } else { REQUESTS };
     let mut rows = Vec::new();
     for (word, transfers) in LOADS.into_iter().filter(|(word, _)| common.wants(word)) {
         let row = |share: &str| Row::new(format!("beside {transfers} pulls, {share}"), "ms", Vec::new());
         let (mut half, mut most) = (row("median"), row("99 of 100"));
         for round in 0..common.rounds {
-            for turn in 0..peers.len() {
-                let peer = peers.get((round + turn) % peers.len()).context("no peer")?;
-                let (name, ours) = (peer.kind.name(), matches!(peer.kind, Kind::Tidegate(..)));
+            for peer in in_turn(&peers, round) {
+                let (name, ours) = (peer.kind.name(), peer.kind.is_ours());
                 let load = Load::start(transfers, &client, peer.address, &tokens)?;
                 sleep(LEAD).await;
                 let mut took = ask(&client, peer.address, each).await.with_context(|| format!("{name}: {word}"))?;

@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use tokio::time::Instant;
 
 use crate::Common;
@@ -17,7 +17,7 @@ use crate::authority::{Authority, basic};
 use crate::cpu::spent;
 use crate::load::h1::{self, Connection};
 use crate::load::{Client, every};
-use crate::peers::{Kind, Peer};
+use crate::peers::{Kind, Peer, in_turn};
 use crate::stage::{Stage, say};
 use crate::table::{Against, Report, Row, Target};
 use crate::tokens::{REPOSITORY, SERVICE};
@@ -42,17 +42,13 @@ pub(crate) async fn run(common: &Common) -> Result<Report> {
     say("signing tokens");
     let tokens = stage.mint.tokens(CONNECTIONS + common.rounds * fresh)?;
     let authority = Authority::start(stage.authority, tokens.clone())?;
-    let mut peers = Vec::new();
-    for kind in Stage::kinds(common)?.into_iter().filter(|kind| *kind != Kind::NginxBuffering) {
-        peers.push(stage.start(kind).await?);
-    }
+    let peers = stage.start_all(common, |kind| *kind != Kind::NginxBuffering).await?;
     let mut small = Row::new("small request, h1", "CPU µs", Vec::new());
     let mut cached = Row::new("cached token", "CPU µs", Vec::new());
     let mut asked = Row::new("fresh token, asked for and repaired", "CPU µs", Vec::new());
     for round in 0..common.rounds {
-        for turn in 0..peers.len() {
-            let peer = peers.get((round + turn) % peers.len()).context("no peer")?;
-            let (name, ours) = (peer.kind.name(), matches!(peer.kind, Kind::Tidegate(..)));
+        for peer in in_turn(&peers, round) {
+            let (name, ours) = (peer.kind.name(), peer.kind.is_ours());
             let connections = h1::open(&client, peer.address, CONNECTIONS, &tokens).await?;
             let each = requests / CONNECTIONS;
             let (used, mut connections) = spent(peer.pid, h1::small(connections, each)).await?;
@@ -131,7 +127,7 @@ async fn herd(
     let targets = vec![Target { against: Against::Figure, most: HERD_MOST }];
     let what = format!("{clients} clients, {credentials} credentials, an authority that takes a second: it is asked");
     let mut row = Row::new(what, "times", targets);
-    for kind in Stage::kinds(common)?.into_iter().filter(|kind| matches!(kind, Kind::Tidegate(..))) {
+    for kind in Stage::kinds(common)?.into_iter().filter(Kind::is_ours) {
         // One that knows nobody yet.
         let peer: Peer = stage.start(kind).await?;
         let mut connections = h1::open(client, peer.address, clients, tokens).await?;

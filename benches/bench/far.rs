@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::Common;
 use crate::line::Line;
 use crate::load::{Client, bulk, h1, h2};
-use crate::peers::Kind;
+use crate::peers::{Kind, in_turn};
 use crate::stage::{Stage, say};
 use crate::table::{Against, Report, Row, Target};
 
@@ -55,25 +55,20 @@ pub(crate) async fn run(common: &Common) -> Result<Report> {
     let stage = Stage::set(common)?;
     let client = stage.client()?;
     let tokens = stage.mint.tokens(1)?;
-    let mut peers = Vec::new();
-    for kind in Stage::kinds(common)?.into_iter().filter(|kind| *kind != Kind::NginxBuffering) {
-        peers.push(stage.start(kind).await?);
-    }
+    let peers = stage.start_all(common, |kind| *kind != Kind::NginxBuffering).await?;
     let mut report = Report { title: format!("Over a line of 100 ms, median of {}", common.rounds), rows: Vec::new() };
     for (word, rate, name) in LINES.into_iter().filter(|(word, ..)| common.wants(word)) {
-        let mut starts = Vec::new();
+        let mut lines = Vec::new();
         for peer in &peers {
-            starts.push(Line { delay: DELAY, rate }.to(peer.address)?);
+            lines.push((peer, Line { delay: DELAY, rate }.to(peer.address)?));
         }
         for way in [Way::Pull, Way::Push] {
             let row =
                 |version: &str| Row::new(format!("{} over 100 ms, {name}, {version}", way.word()), "s/GiB", Vec::new());
             let (mut first, mut second) = (row("h1"), row("h2"));
             for round in 0..common.rounds {
-                for turn in 0..peers.len() {
-                    let number = (round + turn) % peers.len();
-                    let (peer, start) = (peers.get(number).context("no peer")?, starts.get(number).context("no line")?);
-                    let (name, ours) = (peer.kind.name(), matches!(peer.kind, Kind::Tidegate(..)));
+                for (peer, start) in in_turn(&lines, round) {
+                    let (name, ours) = (peer.kind.name(), peer.kind.is_ours());
                     let per_gib = |took: Duration, sent: u64| took.as_secs_f64() * f64::from(1 << 30) / sent as f64;
                     let h1 = over_h1(way, &client, *start, &tokens, BYTES).await.context("h1")?;
                     let least = if ours || way == Way::Pull { BYTES } else { PEERS_PUSH };

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::Common;
 use crate::cpu::{memory, spent};
 use crate::load::{Client, bulk, h1};
-use crate::peers::{Kind, Peer};
+use crate::peers::{Kind, Peer, in_turn};
 use crate::stage::{Stage, say};
 use crate::table::{Against, Report, Row, Target};
 
@@ -78,22 +78,18 @@ async fn connections(common: &Common, stage: &Stage, client: &Client) -> Result<
         return Ok(Vec::new());
     }
     let tokens = stage.mint.tokens(REFERENCE)?;
-    let mut peers = Vec::new();
-    for kind in Stage::kinds(common)?.into_iter().filter(|kind| *kind != Kind::NginxBuffering) {
-        peers.push(stage.start(kind).await?);
-    }
+    let peers = stage.start_all(common, |kind| *kind != Kind::NginxBuffering).await?;
     let mut all = Vec::new();
     for load in loads {
         let mut rows = CONNECTIONS.map(|count| load.row(count));
         for round in 0..common.rounds {
             for (count, row) in CONNECTIONS.into_iter().zip(&mut rows) {
-                for turn in 0..peers.len() {
-                    let peer = peers.get((round + turn) % peers.len()).context("no peer")?;
+                for peer in in_turn(&peers, round) {
                     let began = Instant::now();
                     let figure = cost(load, count, peer, client, &tokens, common.quick)
                         .await
                         .with_context(|| format!("{}: {} of {count}", peer.kind.name(), load.word()))?;
-                    row.add(peer.kind.name(), matches!(peer.kind, Kind::Tidegate(..)), figure);
+                    row.add(peer.kind.name(), peer.kind.is_ours(), figure);
                     say(&format!(
                         "round {}: {}, {count}: {}: {figure:.3} ({:.1} s)",
                         round + 1,
@@ -148,7 +144,7 @@ async fn tokens(common: &Common, stage: &Stage, client: &Client) -> Result<Vec<R
             if round > 0 && count == most {
                 continue;
             }
-            for kind in Stage::kinds(common)?.into_iter().filter(|kind| matches!(kind, Kind::Tidegate(..))) {
+            for kind in Stage::kinds(common)?.into_iter().filter(Kind::is_ours) {
                 let peer = stage.start(kind).await?;
                 let (began, name) = (Instant::now(), peer.kind.name());
                 let mut connections = h1::open(client, peer.address, REFERENCE, &tokens).await?;

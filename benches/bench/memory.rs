@@ -55,8 +55,8 @@ pub(crate) async fn run(common: &Common) -> Result<Report> {
             origin::set_pace(Pace::Full);
             let (process, sockets) = measured.with_context(|| format!("{}: {word}", peer.kind.name()))?;
             say(&format!("{word}: {}: {process:.1}, kernel {sockets:.1}", peer.kind.name()));
-            own.add(peer.kind.name(), matches!(peer.kind, Kind::Tidegate(..)), process);
-            kernel.add(peer.kind.name(), matches!(peer.kind, Kind::Tidegate(..)), sockets);
+            own.add(peer.kind.name(), peer.kind.is_ours(), process);
+            kernel.add(peer.kind.name(), peer.kind.is_ours(), sockets);
         }
         report.rows.extend([own, kernel]);
     }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::Common;
 use crate::cpu::{memory, spent};
 use crate::load::{Client, bulk, h1, h2};
-use crate::peers::{Kind, Peer};
+use crate::peers::{Kind, Peer, in_turn};
 use crate::stage::{Stage, say};
 use crate::table::{Against, Report, Row, Target};
 
@@ -72,17 +72,12 @@ pub(crate) async fn run(common: &Common) -> Result<Report> {
     let stage = Stage::set(common)?;
     let client = stage.client()?;
     let tokens = stage.mint.tokens(CONNECTIONS)?;
-    let mut peers = Vec::new();
-    for kind in Stage::kinds(common)? {
-        peers.push(stage.start(kind).await?);
-    }
+    let peers = stage.start_all(common, |_| true).await?;
     let scenarios: Vec<Scenario> = Scenario::ALL.into_iter().filter(|it| common.wants(it.word())).collect();
     let mut rows: Vec<Row> = scenarios.iter().map(|it| it.row()).collect();
     for round in 0..common.rounds {
         for (scenario, row) in scenarios.iter().zip(&mut rows) {
-            for turn in 0..peers.len() {
-                // Another begins in every round.
-                let peer = peers.get((round + turn) % peers.len()).context("no peer")?;
+            for peer in in_turn(&peers, round) {
                 // What it buffers are answers: elsewhere it is the same nginx once more.
                 if peer.kind == Kind::NginxBuffering && !matches!(scenario, Scenario::Pull | Scenario::PullH2) {
                     continue;
@@ -91,7 +86,7 @@ pub(crate) async fn run(common: &Common) -> Result<Report> {
                 let figure = measure(*scenario, peer, &client, &tokens, common.quick)
                     .await
                     .with_context(|| format!("{}: {}", peer.kind.name(), scenario.word()))?;
-                row.add(peer.kind.name(), matches!(peer.kind, Kind::Tidegate(..)), figure);
+                row.add(peer.kind.name(), peer.kind.is_ours(), figure);
                 say(&format!(
                     "round {}: {}: {}: {figure:.3} ({:.1} s)",
                     round + 1,
@@ -151,7 +146,7 @@ fn resident(peers: &[Peer]) -> Result<Row> {
     let mut row = Row::new("resident after it", "MiB", Vec::new());
     for peer in peers {
         let mib = memory(peer.pid)? as f64 / f64::from(1 << 20);
-        row.add(peer.kind.name(), matches!(peer.kind, Kind::Tidegate(..)), mib);
+        row.add(peer.kind.name(), peer.kind.is_ours(), mib);
     }
     Ok(row)
 }

@@ -58,6 +58,15 @@ impl Stage {
         Peer::start(kind, &self.dir, given).await
     }
 
+    /// Starts those of a run that are `wanted`.
+    pub(crate) async fn start_all(&self, common: &Common, wanted: impl Fn(&Kind) -> bool) -> Result<Vec<Peer>> {
+        let mut peers = Vec::new();
+        for kind in Self::kinds(common)?.into_iter().filter(wanted) {
+            peers.push(self.start(kind).await?);
+        }
+        Ok(peers)
+    }
+
     /// Somebody who trusts the proxies' certificate.
     pub(crate) fn client(&self) -> Result<Client> {
         Client::new(&self.keys.tls_ca)

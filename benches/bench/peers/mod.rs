@@ -47,6 +47,17 @@ impl Kind {
             Self::HAProxy => "haproxy",
         }
     }
+
+    /// Whether it is a build of ours.
+    pub(crate) fn is_ours(&self) -> bool {
+        matches!(self, Self::Tidegate(..))
+    }
+}
+
+/// All of them, beginning with another one in every round: whatever else the machine does meets all of them alike.
+pub(crate) fn in_turn<T>(all: &[T], round: usize) -> impl Iterator<Item = &T> {
+    let first = round.checked_rem(all.len()).unwrap_or(0);
+    all.iter().cycle().skip(first).take(all.len())
 }
 
 /// What all proxies of a run are told.
