@@ -22,3 +22,5 @@ pub fn provider() -> Arc<CryptoProvider> {
 
 #[cfg(target_arch = "x86_64")]
 mod records;
+#[cfg(test)]
+pub(crate) mod testing;

@@ -20,9 +20,9 @@ use tokio_rustls::TlsConnector;
 
 use super::drain::Drain;
 use super::listener::{Server, Serving};
-use super::tls::tests::certified;
 use super::*;
 use crate::base::body::{Body, BodyError};
+use crate::base::tls::testing::certified;
 use crate::telemetry::metrics::Metrics;
 
 /// The name of the test certificate.

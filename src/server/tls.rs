@@ -34,4 +34,4 @@ pub(super) fn config(certificates: Arc<Certificates>) -> Result<Arc<ServerConfig
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;

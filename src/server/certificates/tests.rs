@@ -1,5 +1,5 @@
 use super::*;
-use crate::server::tls::tests::certified;
+use crate::base::tls::testing::certified;
 
 fn named(lists: &[&[&str]]) -> (Named, Vec<Arc<CertifiedKey>>) {
     let keys: Vec<_> = lists.iter().map(|names| certified(names)).collect();

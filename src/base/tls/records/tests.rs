@@ -1,11 +1,12 @@
 use std::sync::Arc;
 
-use rcgen::{CertificateParams, KeyPair};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::pki_types::ServerName;
+use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
 
 use super::*;
+use crate::base::tls::testing::certified;
 
 /// Of several records, the last of them not full.
 const MUCH: usize = 100_000;
@@ -22,17 +23,14 @@ fn only(name: CipherSuite, by_ring: bool) -> Arc<CryptoProvider> {
 
 /// Two ends that have shaken hands.
 fn ends(server: Arc<CryptoProvider>, client: Arc<CryptoProvider>) -> (ServerConnection, ClientConnection) {
-    let key = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new(vec!["a.example".to_owned()]).unwrap().self_signed(&key).unwrap();
+    let certified = certified(&["a.example"]);
     let mut roots = RootCertStore::empty();
-    roots.add(certificate.der().clone()).unwrap();
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    roots.add(certified.end_entity_cert().unwrap().clone()).unwrap();
     let server = ServerConfig::builder_with_provider(server)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], key)
-        .unwrap();
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
     let client = ClientConfig::builder_with_provider(client)
         .with_safe_default_protocol_versions()
         .unwrap()
