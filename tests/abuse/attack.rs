@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use tokio::time::{Instant, sleep};
 
 use crate::gate::{Gate, limits, value};
 use crate::quiet::Quiet;
-use crate::{Size, early, frames, heads, many, slow};
+use crate::{LEAST, Size, early, frames, heads, many, slow};
 
 /// How long the quiet client is listened to before an attack.
 const BEFORE: Duration = Duration::from_secs(2);
@@ -93,6 +93,28 @@ impl Attack {
         ]
     }
 
+    /// From threads that give way to whoever has anything to do: an attacker has a machine of his own. How it ended.
+    fn attack(&self, gate: &Gate, size: Size) -> Result<String> {
+        let attacking = async {
+            match self.kind {
+                Kind::Slow(slow) => slow::run(slow, gate, size).await,
+                Kind::Frames(flood) => frames::run(flood, gate, size).await,
+                Kind::Heads(bomb) => heads::run(bomb, gate).await,
+                Kind::Many(many) => many::run(many, gate, size).await,
+                Kind::Early(client) => early::run(client, gate).await,
+            }
+        };
+        std::thread::scope(|scope| {
+            let attacker = scope.spawn(|| {
+                rustix::process::nice(LEAST)?;
+                // Its threads inherit it.
+                let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+                runtime.block_on(attacking)
+            });
+            attacker.join().map_err(|_| anyhow!("the attacker panicked"))?
+        })
+    }
+
     /// Attacks, and looks.
     pub(crate) async fn run(&self, gate: &Gate, size: Size) -> Result<Outcome> {
         let before = Quiet::start(gate.public, false);
@@ -104,14 +126,7 @@ impl Attack {
         let during = Quiet::start(gate.public, matches!(self.kind, Kind::Many(many::Many::NoneLeft)));
         sleep(Duration::from_millis(100)).await;
         let began = Instant::now();
-        let words = match self.kind {
-            Kind::Slow(slow) => slow::run(slow, gate, size).await,
-            Kind::Frames(flood) => frames::run(flood, gate, size).await,
-            Kind::Heads(bomb) => heads::run(bomb, gate).await,
-            Kind::Many(many) => many::run(many, gate, size).await,
-            Kind::Early(client) => early::run(client, gate).await,
-        };
-        let words = words.context("not ended")?;
+        let words = tokio::task::block_in_place(|| self.attack(gate, size)).context("not ended")?;
         let took = began.elapsed();
         let cpu = gate.cpu()? - cpu;
         let under_attack = during.p99().await?;

@@ -21,6 +21,11 @@ pub(crate) const H2: &[u8] = b"h2";
 
 /// A TLS connection that speaks `alpn`.
 pub(crate) async fn connect(address: SocketAddr, alpn: &[u8]) -> Result<TlsStream<TcpStream>> {
+    connect_to("localhost", address, alpn).await
+}
+
+/// The same to the site of this name.
+pub(crate) async fn connect_to(name: &'static str, address: SocketAddr, alpn: &[u8]) -> Result<TlsStream<TcpStream>> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?
@@ -29,7 +34,7 @@ pub(crate) async fn connect(address: SocketAddr, alpn: &[u8]) -> Result<TlsStrea
         .with_no_client_auth();
     config.alpn_protocols = vec![alpn.to_vec()];
     let stream = TcpStream::connect(address).await?;
-    let connecting = TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost")?, stream);
+    let connecting = TlsConnector::from(Arc::new(config)).connect(ServerName::try_from(name)?, stream);
     timeout(PATIENCE, connecting).await.context("the handshake hangs")?.context("handshake")
 }
 

@@ -15,6 +15,8 @@ use tokio::time::{Instant, sleep, timeout};
 #[derive(Debug)]
 pub(crate) struct Orders {
     pub(crate) origin: SocketAddr,
+    /// That of the quiet client's site.
+    pub(crate) quiet: SocketAddr,
     /// Every wait that the configuration knows.
     pub(crate) wait: Duration,
     /// A line of `[limits]`.
@@ -155,7 +157,7 @@ fn secret(path: &Path, text: &str) -> Result<()> {
 }
 
 fn configuration(public: SocketAddr, admin: SocketAddr, orders: &Orders) -> String {
-    let Orders { origin, setting, .. } = orders;
+    let Orders { origin, quiet, setting, .. } = orders;
     let wait = format!("{}ms", orders.wait.as_millis());
     format!(
         "[listeners.public]
@@ -174,6 +176,11 @@ authority = \"gitlab\"
 proxy = \"http://{origin}\"
 [sites.\"*\".registry]
 origins = [\"http://{origin}\"]
+[sites.\"quiet.example\"]
+authority = \"gitlab\"
+proxy = \"http://{quiet}\"
+[sites.\"quiet.example\".registry]
+origins = [\"http://{quiet}\"]
 [limits]
 {setting}
 [timeouts]

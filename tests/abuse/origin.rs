@@ -13,6 +13,10 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::LocalSet;
+
+use crate::LEAST;
 
 /// More than the sockets' buffers on the way hold.
 const BIG: usize = 256 << 20;
@@ -20,24 +24,35 @@ const BIG: usize = 256 << 20;
 /// How long a connection may be idle: kept ones must not look like descriptors that Tidegate lost.
 const KEPT: Duration = Duration::from_secs(15);
 
-/// Serves until the run ends.
-pub(crate) async fn start() -> Result<SocketAddr> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let address = listener.local_addr()?;
-    let big = Bytes::from(vec![0; BIG]);
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let big = big.clone();
-            let service = service_fn(move |request| answer(request, big.clone()));
-            tokio::spawn(async move {
-                let mut http = hyper::server::conn::http1::Builder::new();
-                http.timer(TokioTimer::new()).header_read_timeout(KEPT);
-                // Whoever is cut off here is Tidegate's to judge.
-                let _ = http.serve_connection(TokioIo::new(stream), service).await;
-            });
+/// Serves until the run ends, from a thread of its own: one that gives way to whoever has anything to do, or one that does
+/// not.
+pub(crate) async fn start(gives_way: bool) -> Result<SocketAddr> {
+    let (told, address) = oneshot::channel();
+    std::thread::spawn(move || {
+        if gives_way {
+            rustix::process::nice(LEAST)?;
         }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        LocalSet::new().block_on(&runtime, serve(told))
     });
-    Ok(address)
+    Ok(address.await?)
+}
+
+async fn serve(told: oneshot::Sender<SocketAddr>) -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let _ = told.send(listener.local_addr()?);
+    let big = Bytes::from(vec![0; BIG]);
+    loop {
+        let (stream, _) = listener.accept().await?;
+        let big = big.clone();
+        let service = service_fn(move |request| answer(request, big.clone()));
+        tokio::task::spawn_local(async move {
+            let mut http = hyper::server::conn::http1::Builder::new();
+            http.timer(TokioTimer::new()).header_read_timeout(KEPT);
+            // Whoever is cut off here is Tidegate's to judge.
+            let _ = http.serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
 }
 
 async fn answer(request: Request<Incoming>, big: Bytes) -> Result<Response<Full<Bytes>>, Infallible> {

@@ -1,4 +1,5 @@
-//! A well-behaved client: one connection, one small request after the other, a pause between. It runs on a thread of its own.
+//! A well-behaved client: one connection, one small request after the other, a pause between. It runs on a thread of its own,
+//! and its site has an origin of its own.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 
-use crate::client::{H1, connect};
+use crate::client::{H1, connect_to};
 
 const PAUSE: Duration = Duration::from_millis(4);
 
@@ -47,11 +48,11 @@ impl Quiet {
 }
 
 async fn ask(address: SocketAddr, stop: &AtomicBool, patient: bool) -> Result<Vec<Duration>> {
-    let mut io = connect(address, H1).await?;
+    let mut io = connect_to("quiet.example", address, H1).await?;
     let mut taken = Vec::new();
     while !stop.load(Ordering::Relaxed) {
         let began = Instant::now();
-        io.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await?;
+        io.write_all(b"GET / HTTP/1.1\r\nHost: quiet.example\r\n\r\n").await?;
         let (mut answer, mut piece) = (Vec::new(), [0; 4096]);
         while !is_whole(&answer) {
             let read =

@@ -30,7 +30,11 @@ fn hits(outcome: &Outcome) -> String {
 
 /// `docs/abuse.md`.
 pub(crate) fn page(outcomes: &[Outcome], size: Size, program: &Path) -> String {
-    let build = if program.components().any(|part| part.as_os_str() == "release") { "release" } else { "debug" };
+    let build = if program.components().any(|part| ["release", "dist"].iter().any(|name| part.as_os_str() == *name)) {
+        "release"
+    } else {
+        "debug"
+    };
     let mut page = String::from(INTRODUCTION);
     let _ = write!(
         page,
@@ -67,8 +71,9 @@ const INTRODUCTION: &str = "# Abuse has a bound
 Each row is an attack on a real Tidegate process: what ended it, as `tidegate_limit_hits_total{limit}` tells it, how soon,
 and how another client fared meanwhile, which sent one small request after the other on a connection of its own. `make
 abuse` runs all of it and writes this page; nothing in it is written by hand. The run fails when an attack is not ended, when
-the limit did not count, or when descriptors or memory do not come back. Attacker, Tidegate, registry and quiet client
-share one machine, so the last column says more about that machine than about Tidegate when the attack is mere work.
+the limit did not count, or when descriptors or memory do not come back. Attacker, Tidegate, registries and quiet client
+share one machine. The attacker and the registry that he asks have the lowest priority there, and the quiet client's site has a
+registry of its own, so that what it waits for is Tidegate; the kernel's share of the attacker's work cannot be told apart.
 
 What each limit means, and its key: [operations.md](operations.md), sections 9 and 12.
 ";
