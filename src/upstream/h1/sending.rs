@@ -155,7 +155,7 @@ impl Sending {
     /// Takes from the body until it is enough for a write.
     fn gather(&mut self, cx: &mut Context<'_>, most: usize) -> Result<Poll<()>, Fault> {
         while let Some(body) = &mut self.body {
-            if self.size >= most / 2 || self.gathered.len() >= PARTS {
+            if self.size > most / 4 * 3 || self.gathered.len() >= PARTS {
                 break;
             }
             match Pin::new(&mut *body).poll_frame(cx) {
