@@ -15,13 +15,16 @@ pub mod basic;
 pub mod challenge;
 pub mod config;
 pub mod framing;
+pub mod handshake;
 mod keys;
 mod line;
 pub mod location;
 pub mod proxy_header;
+pub mod record;
 pub mod relayed;
 pub mod route;
 pub mod scope;
+mod shaken;
 pub mod ticket;
 pub mod token;
 pub mod token_request;
@@ -36,8 +39,10 @@ pub const TARGETS: &[Target] = &[
     ("challenge", challenge::check),
     ("config", config::check),
     ("framing", framing::check),
+    ("handshake", handshake::check),
     ("location", location::check),
     ("proxy_header", proxy_header::check),
+    ("record", record::check),
     ("relayed", relayed::check),
     ("route", route::check),
     ("scope", scope::check),

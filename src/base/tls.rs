@@ -20,6 +20,7 @@ pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(provider)
 }
 
+pub(crate) mod opening;
 #[cfg(target_arch = "x86_64")]
 mod records;
 #[cfg(test)]

@@ -1,9 +1,7 @@
-//! Reads of a bounded size that are as large as they can be.
+//! Reads of a bounded size, on a connection without TLS.
 //!
-//! What is read at once travels on at once: every read of a body becomes one frame and one write to the registry, and
-//! costs a turn of the connection's task. TLS gives one record at a time, so several are gathered. But hyper doubles its read
-//! buffer whenever a read fills it, up to the bound that a request's head may need, and every part of a body that
-//! waits for a slow registry pins one such buffer: a read that cannot fill it keeps it at what a read takes.
+//! hyper doubles its read buffer whenever a read fills it, up to the bound that a request's head may need, and every part
+//! of a body that waits for a slow registry pins one such buffer: a read that cannot fill it keeps it at what a read takes.
 
 use std::io;
 use std::pin::Pin;
@@ -11,7 +9,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take};
 
-/// `T`, giving at most so many bytes at a time, and as many of them as are there.
+/// `T`, giving at most so many bytes at a time.
 #[derive(Debug)]
 pub(super) struct Bounded<T> {
     inner: Take<T>,
@@ -27,20 +25,10 @@ impl<T: AsyncRead> Bounded<T> {
 
 impl<T: AsyncRead + Unpin> AsyncRead for Bounded<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let start = buf.filled().len();
-        let end = start.saturating_add(self.most.min(buf.remaining()));
-        loop {
-            let before = buf.filled().len();
-            // `Take` counts down over all reads and says end of stream at zero; here every read begins anew.
-            self.inner.set_limit(end.saturating_sub(before) as u64);
-            let polled = Pin::new(&mut self.inner).poll_read(cx, buf);
-            let after = buf.filled().len();
-            if after > before && after < end {
-                continue;
-            }
-            // What came before an error, the end or a wait counts first; they will be there again.
-            return if after > start { Poll::Ready(Ok(())) } else { polled };
-        }
+        // `Take` counts down over all reads and says end of stream at zero; here every read begins anew.
+        let most = self.most as u64;
+        self.inner.set_limit(most);
+        Pin::new(&mut self.inner).poll_read(cx, buf)
     }
 }
 

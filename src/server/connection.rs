@@ -22,8 +22,6 @@ use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use super::activity::{Activity, Expired, Tracked, Watch};
 use super::bounded::Bounded;
@@ -33,7 +31,9 @@ use super::framing::gate::Gate;
 use super::slots::{Slot, TooMany};
 use super::socket::Socket;
 use super::stack::{Inner, Stack};
-use super::{Settings, last_words, proxy_protocol, tls};
+use super::tls::accept::{Accepted, accept};
+use super::tls::stream::Stream;
+use super::{Settings, last_words, proxy_protocol};
 use crate::base::body::Body;
 use crate::base::io::WriteIdle;
 use crate::base::peer::Peer;
@@ -71,7 +71,7 @@ pub(super) struct Protocols {
     settings: Arc<Settings>,
     metrics: Arc<Metrics>,
     drain: Drain,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<rustls::ServerConfig>>,
     h1: http1::Builder,
     h2: http2::Builder<TokioExecutor>,
     growing: Arc<Semaphore>,
@@ -112,7 +112,7 @@ impl Protocols {
             .keep_alive_interval(H2_PING.0)
             .keep_alive_timeout(H2_PING.1);
         let growing = Arc::new(Semaphore::new(H2_GROWING));
-        Self { settings, metrics, drain, tls: tls.map(TlsAcceptor::from), h1, h2, growing }
+        Self { settings, metrics, drain, tls, h1, h2, growing }
     }
 
     /// Serves a connection to its end.
@@ -155,18 +155,18 @@ impl Protocols {
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         slot.count_for(address.ip()).map_err(|TooMany| io::Error::new(io::ErrorKind::QuotaExceeded, TooMany))?;
         let mut peer = Peer { address, local, secure: false, server_name: None };
-        let Some(acceptor) = &self.tls else {
-            let transport = Transport::Plain(Box::new(Bounded::new(stream, self.settings.buffer_bytes)));
+        let most = self.settings.buffer_bytes;
+        let Some(config) = &self.tls else {
+            let transport = Transport::Plain(Box::new(Bounded::new(stream, most)));
             return Ok(Box::new(Established { transport, peer, slot }));
         };
-        let stream = acceptor.accept(stream).await?;
+        let Accepted { stream, server_name, h2 } = accept(config, stream, most).await?;
         peer.secure = true;
-        peer.server_name = stream.get_ref().1.server_name().map(Arc::from);
-        let h2 = stream.get_ref().1.alpn_protocol() == Some(tls::H2);
+        peer.server_name = server_name;
         let transport = if h2 {
             Transport::H2(Box::new(Frames::new(stream, Arc::clone(&self.metrics))))
         } else {
-            Transport::H1(Box::new(Bounded::new(stream, self.settings.buffer_bytes)))
+            Transport::H1(Box::new(stream))
         };
         Ok(Box::new(Established { transport, peer, slot }))
     }
@@ -264,8 +264,8 @@ struct Established {
 
 enum Transport {
     Plain(Box<Bounded<Socket<TcpStream>>>),
-    H1(Box<Bounded<TlsStream<Socket<TcpStream>>>>),
-    H2(Box<Frames<TlsStream<Socket<TcpStream>>>>),
+    H1(Box<Stream<Socket<TcpStream>>>),
+    H2(Box<Frames<Stream<Socket<TcpStream>>>>),
 }
 
 /// What is in a box, which is gone then: a future that takes it apart keeps the box to its end.

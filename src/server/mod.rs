@@ -31,7 +31,7 @@ pub mod refused;
 mod slots;
 pub mod socket;
 mod stack;
-mod tls;
+pub mod tls;
 mod worker;
 
 use std::net::SocketAddr;

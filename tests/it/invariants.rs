@@ -188,8 +188,10 @@ mutations_hold! {
     a_challenge_reads_back_as_it_was_meant: "challenge";
     a_configuration_means_the_same_written_again_and_mistakes_stand_in_the_file: "config";
     every_reader_finds_the_same_messages_in_what_the_gate_passes: "framing";
+    what_is_no_handshake_makes_no_session_however_it_comes: "handshake";
     a_location_stays_on_our_origin_and_comes_back_as_the_registrys_bytes: "location";
     an_address_comes_from_the_proxy_header_and_from_nothing_behind_it: "proxy_header";
+    a_record_hands_on_what_was_sealed_in_it_and_no_more: "record";
     an_answer_that_is_taken_for_whole_is_the_same_to_hyper: "relayed";
     whoever_rewrites_a_path_reads_the_repository_that_was_authorised: "route";
     a_scope_is_written_as_it_was_read_and_grants_no_more: "scope";

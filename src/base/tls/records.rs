@@ -36,6 +36,11 @@ pub(super) fn faster_by_ring() -> bool {
         && !is_x86_feature_detected!("avx512bw")
 }
 
+/// Whether ring seals the records of this suite.
+pub(super) fn are_by_ring(suite: &'static Tls13CipherSuite) -> bool {
+    BY_RING.iter().any(|by_ring| std::ptr::eq(by_ring, suite))
+}
+
 /// Lets ring seal the records of the suites it has, and leaves the others and their order alone.
 pub(super) fn seal_by_ring(suites: &mut [SupportedCipherSuite]) {
     for suite in suites {
