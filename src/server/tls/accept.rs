@@ -44,7 +44,7 @@ impl ResolvesServerCert for Asked {
     }
 }
 
-/// Shakes hands; the stream will gather at most so many bytes for a read.
+/// Shakes hands; a read of the stream will end once it has gathered so much.
 ///
 /// # Errors
 /// What went wrong; the client was told as far as it listens.

@@ -8,7 +8,9 @@ use std::fmt;
 use rustls::crypto::cipher::{MessageEncrypter, OutboundChunks, OutboundPlainMessage};
 use rustls::kernel::KernelConnection;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
-use rustls::{AlertDescription, ConnectionTrafficSecrets, ContentType, Error, ProtocolVersion, Tls13CipherSuite};
+use rustls::{
+    AlertDescription, ConnectionTrafficSecrets, ContentType, Error, PeerMisbehaved, ProtocolVersion, Tls13CipherSuite,
+};
 
 use super::output::Output;
 use crate::base::tls::opening::{Opener, parts};
@@ -55,9 +57,9 @@ pub(super) struct Records {
     reading: Opener,
     read: u64,
     writing: Box<dyn MessageEncrypter>,
-    written: u64,
-    /// How many records one key may seal.
-    limit: u64,
+    /// How many records our key has sealed, and how many it may.
+    pub(super) written: u64,
+    pub(super) limit: u64,
     useless: u32,
     /// The client asked for our next key.
     owes_update: bool,
@@ -170,21 +172,10 @@ impl Records {
         all
     }
 
-    /// For tests: a key that may seal less, and how much the present one has sealed.
-    #[cfg(test)]
-    pub(super) fn limit_to(&mut self, limit: u64) {
-        self.limit = limit;
-    }
-
-    #[cfg(test)]
-    pub(super) fn sealed(&self) -> u64 {
-        self.written
-    }
-
     fn useless(&mut self) -> Result<Opened, Error> {
         self.useless += 1;
         if self.useless > MAX_USELESS {
-            return Err(unexpected(ContentType::ApplicationData));
+            return Err(Error::PeerMisbehaved(PeerMisbehaved::TooManyEmptyFragments));
         }
         Ok(Opened::Nothing)
     }
@@ -229,7 +220,7 @@ impl Records {
 }
 
 /// How long the records are that carry so much, and no more in each than a record may.
-pub(super) fn sealed(length: usize) -> usize {
+pub(super) fn sealed_length(length: usize) -> usize {
     length + length.div_ceil(MAX_PLAIN) * OVERHEAD
 }
 

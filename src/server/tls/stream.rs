@@ -144,7 +144,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Stream<I> {
         buf.put_slice(input);
         let begun = buf.filled().len();
         // The reader's buffer may be larger than what it is to hold.
-        let wanted = records::sealed(*most).saturating_sub(input.len());
+        let wanted = records::sealed_length(*most).saturating_sub(input.len());
         let polled = Pin::new(&mut io.take(wanted as u64)).poll_read(cx, buf);
         if buf.filled().len() == begun {
             buf.set_filled(start);
