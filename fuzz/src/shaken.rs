@@ -9,7 +9,7 @@ use rcgen::{CertificateParams, KeyPair};
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
 use rustls::crypto::aws_lc_rs;
 use rustls::crypto::cipher::{
-    InboundOpaqueMessage, MessageDecrypter, MessageEncrypter, OutboundChunks, OutboundPlainMessage,
+    AeadKey, InboundOpaqueMessage, Iv, MessageDecrypter, MessageEncrypter, OutboundChunks, OutboundPlainMessage,
 };
 use rustls::kernel::KernelConnection;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
@@ -173,19 +173,20 @@ impl Client {
 }
 
 fn encrypter(suite: &Tls13CipherSuite, secrets: ConnectionTrafficSecrets) -> Box<dyn MessageEncrypter> {
-    match secrets {
-        ConnectionTrafficSecrets::Aes128Gcm { key, iv }
-        | ConnectionTrafficSecrets::Aes256Gcm { key, iv }
-        | ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => suite.aead_alg.encrypter(key, iv),
-        _ => panic!("another kind of keys"),
-    }
+    let (key, iv) = parts(secrets);
+    suite.aead_alg.encrypter(key, iv)
 }
 
 fn decrypter(suite: &Tls13CipherSuite, secrets: ConnectionTrafficSecrets) -> Box<dyn MessageDecrypter> {
+    let (key, iv) = parts(secrets);
+    suite.aead_alg.decrypter(key, iv)
+}
+
+fn parts(secrets: ConnectionTrafficSecrets) -> (AeadKey, Iv) {
     match secrets {
         ConnectionTrafficSecrets::Aes128Gcm { key, iv }
         | ConnectionTrafficSecrets::Aes256Gcm { key, iv }
-        | ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => suite.aead_alg.decrypter(key, iv),
+        | ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => (key, iv),
         _ => panic!("another kind of keys"),
     }
 }

@@ -21,6 +21,7 @@ pub mod dumps;
 pub mod fingerprint;
 pub mod io;
 pub mod lease;
+pub mod parts;
 pub mod peer;
 pub mod secret;
 pub mod tls;

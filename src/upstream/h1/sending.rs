@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http::header::TRAILER;
 use http::{HeaderValue, Method, Request};
 use http_body::Body as _;
@@ -14,9 +14,7 @@ use tokio::io::AsyncWrite;
 
 use super::{Fault, head};
 use crate::base::body::Body;
-
-/// Parts of a body that are written at once.
-const PARTS: usize = 64;
+use crate::base::parts::{PARTS, poll_write_parts};
 
 /// What is left of a request.
 pub struct Sending {
@@ -220,32 +218,9 @@ impl Sending {
     }
 
     fn write<T: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, io: &mut T) -> Poll<io::Result<()>> {
-        let io = Pin::new(io);
-        let written = match self.output.front() {
-            Some(only) if self.output.len() == 1 => ready!(io.poll_write(cx, only))?,
-            _ => {
-                let mut parts = [IoSlice::new(&[]); PARTS];
-                for (part, bytes) in parts.iter_mut().zip(&self.output) {
-                    *part = IoSlice::new(bytes);
-                }
-                let count = self.output.len().min(PARTS);
-                ready!(io.poll_write_vectored(cx, parts.get(..count).unwrap_or_default()))?
-            }
-        };
-        if written == 0 {
-            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-        }
+        ready!(poll_write_parts(cx, io, &mut self.output))?;
         self.written = true;
         self.is_flushed = false;
-        let mut left = written;
-        while let Some(first) = self.output.front_mut() {
-            if left < first.len() {
-                first.advance(left);
-                break;
-            }
-            left -= first.len();
-            self.output.pop_front();
-        }
         Poll::Ready(Ok(()))
     }
 }
