@@ -1,10 +1,12 @@
 //! HTTP/2 that breaks the rules of RFC 9113 §8: what no HTTP/1.1 request could say in one way never becomes one.
 
+use std::time::Duration;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use crate::h2::{DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, RST_STREAM, frame};
+use crate::h2::{DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, RST_STREAM, frame};
 use crate::support::client::{Door, encrypted};
 use crate::support::gateway::Setup;
 use crate::support::soon;
@@ -141,18 +143,20 @@ impl Client {
         let _cut = self.0.flush().await;
     }
 
+    /// The next frame's type, stream and payload; none where the connection has ended.
+    async fn frame(&mut self) -> Option<(u8, u8, Vec<u8>)> {
+        let mut head = [0; 9];
+        self.0.read_exact(&mut head).await.ok()?;
+        let mut payload = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
+        self.0.read_exact(&mut payload).await.ok()?;
+        Some((head[3], head[8], payload))
+    }
+
     async fn outcome(&mut self) -> Outcome {
         soon(async {
             loop {
-                let mut head = [0; 9];
-                if self.0.read_exact(&mut head).await.is_err() {
-                    return Outcome::Ended;
-                }
-                let mut payload = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
-                if self.0.read_exact(&mut payload).await.is_err() {
-                    return Outcome::Ended;
-                }
-                match (head[3], head[8], payload.first()) {
+                let Some((kind, stream, payload)) = self.frame().await else { return Outcome::Ended };
+                match (kind, stream, payload.first()) {
                     // `:status` comes first; 200, 204 and 206 are 8 to 10 in the static table, other successes, such as
                     // 202, are spelled out: index 8 and three digits, with Huffman's code for `20` or without.
                     (HEADERS, 1, Some(0x88..=0x8a)) => return Outcome::Success,
@@ -200,6 +204,60 @@ async fn a_head_that_breaks_a_rule_is_no_request() {
     }
     println!("{} heads, {} complaints", HEADS.len(), passed.len());
     assert!(passed.is_empty(), "{}", passed.join("\n"));
+}
+
+/// Waits until the gateway has read what was written so far, and has had turns to pass it on.
+async fn settled(client: &mut Client) {
+    for _turn in 0..3 {
+        client.write(&frame(PING, 0, 0, b"settled?")).await;
+        soon(async {
+            loop {
+                if matches!(client.frame().await, None | Some((PING, ..))) {
+                    break;
+                }
+            }
+        })
+        .await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_body_is_complete_once_its_end_has_come() {
+    let (stage, bearer) = stage().await;
+    let token = bearer.strip_prefix("Bearer ").unwrap();
+    // What has come when the registry must not hold the whole yet, what comes then, and whether that makes it one.
+    for (length, first, then, right) in [
+        ("5", Some("layer"), Some(""), true),
+        ("5", Some("layer"), Some("s"), false),
+        ("5", Some("layer"), None, false),
+        ("0", None, Some(""), true),
+        ("0", None, Some("s"), false),
+        ("0", None, None, false),
+    ] {
+        let location = stage.open(token).await;
+        let before = stage.registry.requests().len();
+        let head = [(":method", "PATCH"), SCHEME, HOST, (":path", &location), ("authorization", &bearer)];
+        let mut client = Client::open(&stage).await;
+        let mut bytes = frame(HEADERS, END_HEADERS, 1, &block(head.into_iter().chain([("content-length", length)])));
+        bytes.extend(first.map(|data| frame(DATA, 0, 1, data.as_bytes())).unwrap_or_default());
+        client.write(&bytes).await;
+        settled(&mut client).await;
+        let early = stage.registry.requests()[before..].iter().any(|one| one.ending == Ending::Complete);
+        assert!(!early, "{length}, {first:?}: complete before its end");
+        let end = match then {
+            Some(data) => frame(DATA, END_STREAM, 1, data.as_bytes()),
+            None => frame(RST_STREAM, 0, 1, &[0; 4]),
+        };
+        client.write(&end).await;
+        if right {
+            assert_eq!(client.outcome().await, Outcome::Success, "{length}, {first:?}, {then:?}");
+        } else {
+            settled(&mut client).await;
+        }
+        let complete = stage.registry.requests()[before..].iter().any(|one| one.ending == Ending::Complete);
+        assert_eq!(complete, right, "{length}, {first:?}, {then:?}");
+    }
 }
 
 #[tokio::test]

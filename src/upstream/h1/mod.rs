@@ -239,7 +239,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     /// Makes it ready for the next exchange, where it is certain that the peer is too.
     pub fn finish(&mut self) -> bool {
         // Before the buffer goes: what came behind the answer must not be forgotten with it.
-        let is_ready = self.coding.is_over() && self.sending.is_out() && self.input.is_empty() && !self.is_last;
+        let is_ready = self.coding.is_over() && self.sending.is_done() && self.input.is_empty() && !self.is_last;
         if self.is_large {
             self.input = BytesMut::new();
             self.is_large = false;

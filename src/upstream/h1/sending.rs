@@ -68,6 +68,8 @@ impl Sending {
             None => Framing::Chunked,
         };
         let head = head::encode(host, &parts, framing);
+        // What was said to be empty is, once it has ended.
+        let framing = if framing == Framing::None && !body.is_end_stream() { Framing::Counted(0) } else { framing };
         let body = (framing != Framing::None).then_some(body);
         let promised = parts.headers.get_all(TRAILER).iter().cloned().collect();
         Self { to_head: parts.method == Method::HEAD, head: Some(head), promised, body, framing, ..Self::done() }
@@ -102,14 +104,14 @@ impl Sending {
 
     /// Whether all of it is out.
     pub(super) fn is_done(&self) -> bool {
-        self.body.is_none() && self.is_out()
+        let is_written = self.head.is_none() && self.gathered.is_empty() && self.output.is_empty() && self.is_flushed;
+        is_written && self.body.is_none()
     }
 
-    /// Whether the peer gets the whole request: all of it, or all that it was told to expect, although the client has
-    /// not said yet that its body has ended.
-    pub(super) fn is_out(&self) -> bool {
-        let is_written = self.head.is_none() && self.gathered.is_empty() && self.output.is_empty() && self.is_flushed;
-        is_written && (self.body.is_none() || self.framing == Framing::Counted(0))
+    /// Whether the peer would take what was gathered for the whole request while the client may still send more, or
+    /// take it back: over HTTP/2 a body's end comes behind its last byte (RFC 9113 §8.1.1).
+    fn is_held(&self) -> bool {
+        self.body.is_some() && self.framing == Framing::Counted(0)
     }
 
     /// Leaves the rest unsent.
@@ -137,7 +139,9 @@ impl Sending {
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                self.seal();
+                if !self.is_held() {
+                    self.seal();
+                }
                 if self.output.is_empty() {
                     if !self.is_flushed {
                         ready!(Pin::new(&mut *io).poll_flush(cx))?;
@@ -150,12 +154,14 @@ impl Sending {
         }
     }
 
-    /// Takes from the body until it is enough for a write.
+    /// Takes from the body until it is enough for a write, and its end with its last byte.
     fn gather(&mut self, cx: &mut Context<'_>, most: usize) -> Result<Poll<()>, Fault> {
-        while let Some(body) = &mut self.body {
-            if self.size > most / 4 * 3 || self.gathered.len() >= PARTS {
+        loop {
+            let is_enough = self.size > most / 4 * 3 || self.gathered.len() >= PARTS;
+            if is_enough && !self.is_held() {
                 break;
             }
+            let Some(body) = &mut self.body else { break };
             match Pin::new(&mut *body).poll_frame(cx) {
                 Poll::Pending => return Ok(Poll::Pending),
                 Poll::Ready(Some(Err(error))) => return Err(Fault::Body(error)),
