@@ -12,7 +12,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tidegate::base::body::Body;
 use tidegate::upstream::h1::Connection;
-use tidegate::upstream::h1::sending::Sending;
+use tidegate::upstream::h1::head::Outgoing;
 
 use super::line::Line;
 
@@ -63,7 +63,7 @@ fn taken(data: &[u8], at_once: usize, method: &Method) -> Taken {
     let mut connection = Connection::new(&mut line, 1 << 20);
     let mut request = Request::new(Body::empty());
     *request.method_mut() = method.clone();
-    connection.start(Sending::new("a", request));
+    connection.start(Outgoing::new("a", request));
     let mut cx = Context::from_waker(Waker::noop());
     let mut taken = Taken { answer: None, failed: None, again: false, left: 0 };
     match connection.poll_head(&mut cx) {

@@ -177,7 +177,7 @@ async fn connection(stream: TcpStream, metrics: Arc<Metrics>, readiness: Readine
     let service = service_fn(move |request: Request<Incoming>| {
         std::future::ready(Ok::<_, Infallible>(answer(request.method(), request.uri().path(), &metrics, &readiness)))
     });
-    let io = WriteIdle::new(TokioIo::new(stream), PATIENCE);
+    let io = TokioIo::new(WriteIdle::new(stream, PATIENCE));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_header_size(HEAD).max_buf_size(2 * HEAD);
     let mut serving = http.serve_connection(io, service);

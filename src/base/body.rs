@@ -16,7 +16,7 @@ pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 #[error("the request's body is malformed: {0}")]
 pub struct Malformed(pub &'static str);
 
-/// A request or response body. Boxed at most once; plain `hyper` bodies and short answers not at all.
+/// A request or response body. Boxed at most once; hyper's own, over HTTP/2, and short answers not at all.
 pub struct Body(Kind);
 
 enum Kind {

@@ -1,6 +1,6 @@
 //! A connection that ends when its other end stops reading.
 //!
-//! `hyper` has no deadline on writing: a peer that keeps a connection open but reads nothing would hold a transfer
+//! Nothing beneath it has a deadline on writing: a peer that keeps a connection open but reads nothing would hold a transfer
 //! for ever. The timer starts when a write cannot go on and stops with the next byte that can.
 
 use std::future::Future;
@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use hyper::rt::{Read, ReadBufCursor, Write};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 /// Bytes that a socket takes beyond what it can send now (`TCP_NOTSENT_LOWAT`): without it the kernel takes what its
@@ -53,13 +53,13 @@ impl<T> WriteIdle<T> {
     }
 }
 
-impl<T: Read + Unpin> Read for WriteIdle<T> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+impl<T: AsyncRead + Unpin> AsyncRead for WriteIdle<T> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_read(cx, buf)
     }
 }
 
-impl<T: Write + Unpin> Write for WriteIdle<T> {
+impl<T: AsyncWrite + Unpin> AsyncWrite for WriteIdle<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.inner).poll_write(cx, buf);
         self.watch(cx, outcome)

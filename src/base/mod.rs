@@ -7,6 +7,10 @@
 //! dumps   forbid                  no memory of this process for others
 //! body    Body                    the one body type, and what is wrapped around it
 //! lease   Lease                   a request body that can be taken back
+//! buffer  Buffer                  what is read to, lent by a core's stock
+//! h1      Sending, fields         what both sides need of HTTP/1.1
+//! parts   poll_write_parts        several parts as one write
+//! upgrade Upgrade                 a client's connection once it speaks another protocol
 //! io      WriteIdle               a connection that ends when nobody reads it
 //! units   ByteSize, Ttl           numbers that carry their unit
 //! peer    Peer                    the other end of a client connection
@@ -16,9 +20,11 @@
 //! It must never know HTTP routes, tokens or configuration files.
 
 pub mod body;
+pub mod buffer;
 pub mod clock;
 pub mod dumps;
 pub mod fingerprint;
+pub mod h1;
 pub mod io;
 pub mod lease;
 pub mod parts;
@@ -26,3 +32,4 @@ pub mod peer;
 pub mod secret;
 pub mod tls;
 pub mod units;
+pub mod upgrade;

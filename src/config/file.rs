@@ -237,8 +237,8 @@ section! {
             bounded(defaults::HEADER_BYTES, defaults::HEADER_BYTES_LEAST, Some(defaults::HEADER_BYTES_MOST)),
         /// Header fields of a request.
         headers: At<u32> = bounded(defaults::HEADERS, defaults::HEADERS_LEAST, Some(defaults::HEADERS_MOST)),
-        /// What is read of an HTTP/1 body at a time, and written of any to a registry. A transfer that stalls keeps up to
-        /// three times as much in memory, and some 100 KiB besides; less costs more CPU.
+        /// What is read of an HTTP/1 body at a time, and written of any to a registry. An upload whose registry stalls keeps
+        /// as much in memory, at most twice; less costs more CPU.
         buffer_bytes: At<ByteSize> =
             bounded(defaults::BUFFER_BYTES, defaults::BUFFER_BYTES_LEAST, Some(defaults::BUFFER_BYTES_MOST)),
         /// Streams of one HTTP/2 connection at a time.

@@ -8,12 +8,11 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Request, Response, StatusCode, Uri, Version};
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncWriteExt, copy_bidirectional};
 
 use crate::base::body::Body;
 use crate::base::lease::{Lease, Progress};
+use crate::base::upgrade::{Switched, Upgrade};
 use crate::gateway::answer::{Relayed, Silent, within};
 use crate::gateway::headers::{ClientOrigin, clean_request, strip_hop_by_hop};
 use crate::gateway::respond::plain;
@@ -21,8 +20,8 @@ use crate::oci::error::ErrorCode;
 use crate::oci::route::RouteKind;
 use crate::telemetry::labels::Limit;
 use crate::telemetry::outcome::{Record, Side};
-use crate::upstream::client::{Client, Stream, Switching};
-use crate::upstream::connector::Connector;
+use crate::upstream::client::{Client, Switching};
+use crate::upstream::connector::{Connector, Stream};
 use crate::upstream::{Error, Settings};
 
 /// A web host, as one core reaches it.
@@ -53,7 +52,7 @@ impl Proxy {
             outcome.origin = self.origin.authority().map(|authority| Arc::from(authority.as_str()));
         });
         let upgrade = wanted_upgrade(&request);
-        let theirs = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
+        let theirs = upgrade.is_some().then(|| Upgrade::of(&mut request)).flatten();
         let (mut head, body) = request.into_parts();
         clean_request(&mut head.headers, client, None);
         head.headers.insert(HeaderName::from_static("x-request-id"), record.with(|outcome| outcome.request_id.clone()));
@@ -86,7 +85,7 @@ impl Proxy {
 /// The web host switched protocols: if the client had asked for that, both ends are joined.
 fn switched(
     (mut response, host, said): (Response<()>, Stream, Bytes),
-    client: Option<OnUpgrade>,
+    client: Option<Upgrade>,
     record: &Record,
 ) -> Response<Body> {
     let protocol = response.headers().get(header::UPGRADE).cloned();
@@ -119,10 +118,9 @@ fn put_upgrade(headers: &mut HeaderMap, protocol: Option<&HeaderValue>) {
 }
 
 /// Joins both ends until either closes. The connections are theirs now: no timer of ours cuts a quiet terminal.
-async fn tunnel(client: OnUpgrade, mut host: Stream, said: Bytes) {
-    let mut client = match client.await {
-        Ok(client) => TokioIo::new(client),
-        Err(error) => return tracing::debug!(%error, "an upgrade did not come about"),
+async fn tunnel(client: Upgrade, mut host: Stream, said: Bytes) {
+    let Some(Switched { io: mut client, place: _place }) = client.switched().await else {
+        return tracing::debug!("an upgrade did not come about");
     };
     let joined = async {
         client.write_all(&said).await?;

@@ -1,13 +1,14 @@
 //! One client connection, from its first byte to its last, on one worker.
 //!
 //! ```text
-//! TCP ─▶ PROXY header ─▶ TLS ─▶ ALPN ─┬─ h2 ─────────────▶ frames ─▶ hyper http2 ─┐
-//!      └────── one deadline ─────────┘└─ http/1.1, none ─▶ gate ──▶ hyper http1 ─┴▶ stack ▶ the service
+//! TCP ─▶ PROXY header ─▶ TLS ─▶ ALPN ─┬─ h2 ─▶ frames ─▶ hyper http2 ─┐
+//!      └────── one deadline ─────────┘└─ http/1.1, none ─▶ h1 ────────┴▶ stack ▶ the service
 //! ```
 //!
 //! Every limit hyper has is written down here: some of its defaults are none, and it calls all of them unstable.
 //! HTTP/2 is spoken by ALPN only; on a plain connection its preface is a bad request.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -17,27 +18,27 @@ use std::time::Duration;
 
 use http::Request;
 use hyper::body::Incoming;
-use hyper::rt::{Read, Write};
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
-use super::activity::{Activity, Expired, Tracked, Watch};
-use super::bounded::Bounded;
+use super::activity::{Activity, Expired, Watch};
 use super::drain::Drain;
 use super::frames::Frames;
-use super::framing::gate::Gate;
+use super::h1;
 use super::slots::{Slot, TooMany};
 use super::socket::Socket;
-use super::stack::{Inner, Stack};
+use super::stack::{Answering, Inner, Stack};
 use super::tls::accept::{Accepted, accept};
+use super::tls::records::sealed_length;
 use super::tls::stream::Stream;
-use super::{Settings, last_words, proxy_protocol};
+use super::{Settings, proxy_protocol};
 use crate::base::body::Body;
 use crate::base::io::WriteIdle;
 use crate::base::peer::Peer;
-use crate::telemetry::labels::{Fault, Limit};
+use crate::telemetry::labels::Limit;
 use crate::telemetry::metrics::Metrics;
 
 /// HTTP/2 receive window of a stream: what a slow registry lets a fast client pile up here, and what a fast client
@@ -59,10 +60,9 @@ const H2_LOCAL_RESETS: usize = 128;
 const H2_FIELD_OVERHEAD: usize = 32;
 /// How often a client's end of an HTTP/2 connection is asked for a sign of life, and how long it has for one.
 const H2_PING: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(20));
-/// Beside a head of the largest size, or a read, what hyper may hold of a connection; also its bound on unsent bytes.
-const H1_BUFFER_SLACK: usize = 8 * 1024;
-/// hyper's own number of header fields, which it parses without allocating.
-const H1_HEADERS: usize = 100;
+/// Bytes read at a time of heads over HTTP/1: what comes with one of its body lies here until somebody wants it, which a
+/// slow authority may have to allow first. Less than two TLS records would be copied once more.
+const H1_FIRST_READ: usize = 32 * 1024;
 /// How long a connection that was told to end may take to say good-bye.
 const GOOD_BYE: Duration = Duration::from_secs(5);
 
@@ -72,7 +72,6 @@ pub(super) struct Protocols {
     metrics: Arc<Metrics>,
     drain: Drain,
     tls: Option<Arc<rustls::ServerConfig>>,
-    h1: http1::Builder,
     h2: http2::Builder<TokioExecutor>,
     growing: Arc<Semaphore>,
 }
@@ -84,20 +83,6 @@ impl Protocols {
         drain: Drain,
         tls: Option<Arc<rustls::ServerConfig>>,
     ) -> Self {
-        let mut h1 = http1::Builder::new();
-        h1.timer(TokioTimer::new())
-            // `Activity` tells the wait for a head from the pause before it; hyper's timer does not.
-            .header_read_timeout(None)
-            .keep_alive(true)
-            // A client that hangs up while the registry thinks ends its request there as well. One that only shuts its
-            // writing side down (RFC 9293 §3.6) looks the same; no client of a registry does that.
-            .half_close(false)
-            .max_header_size(settings.header_bytes)
-            .max_buf_size(settings.header_bytes.max(settings.buffer_bytes).saturating_add(H1_BUFFER_SLACK))
-            .pipeline_flush(false);
-        if settings.headers != H1_HEADERS {
-            h1.max_headers(settings.headers);
-        }
         let list = settings.header_bytes.saturating_add(settings.headers.saturating_mul(H2_FIELD_OVERHEAD));
         let mut h2 = http2::Builder::new(TokioExecutor::new());
         h2.timer(TokioTimer::new())
@@ -112,7 +97,7 @@ impl Protocols {
             .keep_alive_interval(H2_PING.0)
             .keep_alive_timeout(H2_PING.1);
         let growing = Arc::new(Semaphore::new(H2_GROWING));
-        Self { settings, metrics, drain, tls, h1, h2, growing }
+        Self { settings, metrics, drain, tls, h2, growing }
     }
 
     /// Serves a connection to its end.
@@ -155,12 +140,11 @@ impl Protocols {
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         slot.count_for(address.ip()).map_err(|TooMany| io::Error::new(io::ErrorKind::QuotaExceeded, TooMany))?;
         let mut peer = Peer { address, local, secure: false, server_name: None };
-        let most = self.settings.buffer_bytes;
         let Some(config) = &self.tls else {
-            let transport = Transport::Plain(Box::new(Bounded::new(stream, most)));
+            let transport = Transport::Plain(Box::new(stream));
             return Ok(Box::new(Established { transport, peer, slot }));
         };
-        let Accepted { stream, server_name, h2 } = accept(config, stream, most).await?;
+        let Accepted { stream, server_name, h2 } = accept(config, stream, self.settings.buffer_bytes).await?;
         peer.secure = true;
         peer.server_name = server_name;
         let transport = if h2 {
@@ -173,46 +157,60 @@ impl Protocols {
 
     async fn run<S: Inner>(&self, established: Box<Established>, stack: Stack<S>) {
         let Established { transport, peer, slot } = unbox(established);
-        let h2 = matches!(transport, Transport::H2(_));
-        let activity = Activity::new(self.settings.request_head, self.settings.keep_alive, !h2);
+        let activity = Activity::new(self.settings.request_head, self.settings.keep_alive);
         let client = peer.address;
-        let service = hyper::service::service_fn({
+        let service = {
             let (peer, activity) = (Arc::new(peer), Arc::clone(&activity));
-            move |request: Request<Incoming>| stack.call(request.map(Body::from), &peer, &activity)
-        });
-        let idle = self.settings.idle;
-        let ended = match transport {
-            Transport::Plain(stream) => {
-                let io = track(TokioIo::new(self.gate(stream, &activity, client)), &activity, slot, idle);
-                self.drive(Box::new(self.h1.serve_connection(io, service).with_upgrades()), activity).await
-            }
-            Transport::H1(stream) => {
-                let io = track(TokioIo::new(self.gate(stream, &activity, client)), &activity, slot, idle);
-                self.drive(Box::new(self.h1.serve_connection(io, service).with_upgrades()), activity).await
-            }
+            move |request: Request<Body>| stack.call(request, &peer, &activity)
+        };
+        match transport {
+            Transport::Plain(stream) => self.run_h1(unbox(stream), slot, service, activity, client).await,
+            Transport::H1(stream) => self.run_h1(unbox(stream), slot, service, activity, client).await,
             Transport::H2(stream) => {
-                let io = track(TokioIo::new(stream), &activity, slot, idle);
+                let io = TokioIo::new(WriteIdle::new(stream, self.settings.idle));
+                let service =
+                    hyper::service::service_fn(move |request: Request<Incoming>| service(request.map(Body::from)));
                 let growing = self.growing.try_acquire();
                 let connection = {
                     let mut h2 = self.h2.clone();
                     Box::new(h2.adaptive_window(growing.is_ok()).serve_connection(io, service))
                 };
-                self.drive(connection, activity).await
+                self.drive(connection, activity, client).await;
+                drop(slot);
             }
-        };
-        if let Err(error) = ended {
-            self.note(client, &error);
         }
     }
 
-    fn gate<T>(&self, stream: T, activity: &Arc<Activity>, client: SocketAddr) -> Gate<T> {
-        Gate::new(stream, Arc::clone(activity), Arc::clone(&self.metrics), self.settings.refused_body, client)
+    async fn run_h1<T, S, F>(&self, io: T, slot: Slot, service: S, activity: Arc<Activity>, client: SocketAddr)
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        S: Fn(Request<Body>) -> Answering<F> + Send,
+        F: Future<Output = Result<http::Response<Body>, Infallible>> + Send,
+    {
+        let bounds = h1::Bounds {
+            header_bytes: self.settings.header_bytes,
+            headers: self.settings.headers,
+            first: sealed_length(self.settings.buffer_bytes.min(H1_FIRST_READ)),
+            read: sealed_length(self.settings.buffer_bytes),
+            written: self.settings.buffer_bytes,
+            refused: self.settings.refused_body,
+        };
+        let io = WriteIdle::new(io, self.settings.idle);
+        let metrics = Arc::clone(&self.metrics);
+        let connection = h1::Connection::new(io, service, slot, Arc::clone(&activity), metrics, bounds, client);
+        self.drive(Box::new(connection), activity, client).await;
     }
 
     /// Runs a connection until it ends, is quiet for too long, or the process leaves.
     ///
     /// The connection comes boxed: a future keeps its arguments beside what they are moved to.
-    async fn drive<C: Driven>(&self, mut connection: Box<C>, activity: Arc<Activity>) -> hyper::Result<()> {
+    async fn drive<C: Driven>(&self, connection: Box<C>, activity: Arc<Activity>, client: SocketAddr) {
+        if let Err(error) = self.run_to_end(connection, activity).await {
+            self.note(client, &error);
+        }
+    }
+
+    async fn run_to_end<C: Driven>(&self, mut connection: Box<C>, activity: Arc<Activity>) -> Result<(), C::Error> {
         let mut watch = Watch::new(activity);
         let closing = self.drain.closing().cancelled();
         tokio::select! {
@@ -242,14 +240,11 @@ impl Protocols {
     }
 
     /// How a connection ended that did not end well. A client that hangs up is nothing to wake anyone for.
-    fn note(&self, client: SocketAddr, error: &hyper::Error) {
-        if error.is_parse_too_large() {
-            self.metrics.limit_hit(Limit::HeaderBytes);
-        } else if error.is_parse() {
-            self.metrics.malformed(Fault::Parser);
-        }
-        let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
-        if cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut) {
+    fn note(&self, client: SocketAddr, error: &(dyn std::error::Error + 'static)) {
+        let mut causes = std::iter::successors(Some(error), |error| error.source());
+        if causes
+            .any(|cause| cause.downcast_ref().is_some_and(|cause: &io::Error| cause.kind() == io::ErrorKind::TimedOut))
+        {
             self.metrics.limit_hit(Limit::Idle);
         }
         tracing::debug!(%client, %error, "a connection broke off");
@@ -263,7 +258,7 @@ struct Established {
 }
 
 enum Transport {
-    Plain(Box<Bounded<Socket<TcpStream>>>),
+    Plain(Box<Socket<TcpStream>>),
     H1(Box<Stream<Socket<TcpStream>>>),
     H2(Box<Frames<Stream<Socket<TcpStream>>>>),
 }
@@ -274,12 +269,10 @@ fn unbox<T>(boxed: Box<T>) -> T {
     *boxed
 }
 
-fn track<T>(io: T, activity: &Arc<Activity>, slot: Slot, idle: Duration) -> Tracked<WriteIdle<T>> {
-    Tracked::new(WriteIdle::new(io, idle), Arc::clone(activity), slot)
-}
+/// A connection of either version.
+trait Driven: Future<Output = Result<(), Self::Error>> + Unpin {
+    type Error: std::error::Error + 'static;
 
-/// A hyper connection of either version.
-trait Driven: Future<Output = hyper::Result<()>> + Unpin {
     /// Ends with the answers under way: `Connection: close`, or GOAWAY (RFC 9113 §6.8).
     fn leave(&mut self);
 
@@ -287,33 +280,32 @@ trait Driven: Future<Output = hyper::Result<()>> + Unpin {
     fn give_up(self) -> impl Future<Output = ()> + Send;
 }
 
-impl<T, S> Driven for http1::UpgradeableConnection<Tracked<T>, S>
+impl<T, S, F> Driven for h1::Connection<T, S, F>
 where
-    T: Read + Write + Unpin + Send + 'static,
-    S: hyper::service::HttpService<Incoming, ResBody = Body>,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Fn(Request<Body>) -> F + Send,
+    F: Future<Output = Result<http::Response<Body>, Infallible>> + Send,
 {
+    type Error = io::Error;
+
     fn leave(&mut self) {
-        Pin::new(self).graceful_shutdown();
+        Self::leave(self);
     }
 
     fn give_up(self) -> impl Future<Output = ()> + Send {
-        let io = self.into_parts().map(|parts| parts.io);
-        async move {
-            if let Some(io) = io.filter(Tracked::is_flushed) {
-                last_words::request_timeout(io).await;
-            }
-        }
+        Self::give_up(self)
     }
 }
 
 impl<I, S> Driven for http2::Connection<I, S, TokioExecutor>
 where
-    I: Read + Write + Unpin,
+    I: hyper::rt::Read + hyper::rt::Write + Unpin,
     S: hyper::service::HttpService<Incoming, ResBody = Body>,
     S::Future: Send + 'static,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    type Error = hyper::Error;
+
     fn leave(&mut self) {
         Pin::new(self).graceful_shutdown();
     }

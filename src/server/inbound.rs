@@ -14,9 +14,8 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 use super::activity::Busy;
-use super::framing;
 use super::refused::Unread;
-use crate::base::body::{Body, BodyError};
+use crate::base::body::{Body, BodyError, Malformed};
 use crate::telemetry::labels::Limit;
 use crate::telemetry::outcome::{Record, Side};
 
@@ -82,12 +81,11 @@ impl HttpBody for Inbound {
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
-                let Some(malformed) = framing::malformed(&*error) else {
-                    this.fail("the request's body broke off");
-                    return Poll::Ready(Some(Err(error)));
-                };
-                this.fail(malformed.to_string());
-                Poll::Ready(Some(Err(malformed.into())))
+                match error.downcast_ref::<Malformed>() {
+                    Some(malformed) => this.fail(malformed.to_string()),
+                    None => this.fail("the request's body broke off"),
+                }
+                Poll::Ready(Some(Err(error)))
             }
             // A stream that is reset without an error reads like one that ended; only its end says that it did
             // (RFC 9113 §8.1). HTTP/1 bodies do not say it, and their framing leaves no such doubt.

@@ -3,7 +3,7 @@
 //! ```text
 //! listener ─▶ worker (a thread, a runtime) ─▶ proxy_protocol ─▶ tls ─▶ connection ─▶ stack ─▶ the service
 //!   slots: how many, from whom                  └── one deadline ──┘     activity       │
-//!   descriptors: what the system allows              framing: one meaning, frames: calm │
+//!   descriptors: what the system allows        h1, framing: one meaning, frames: calm   │
 //!                                                                          observe: record, inbound (idle, rate),
 //!                                                                          refused (what nobody reads)
 //! drain: serving ─▶ unready ─▶ draining ─▶ closed, and what was cut
@@ -15,15 +15,14 @@
 //! lost to a reset while the client still writes within the bounds it was given.
 
 mod activity;
-mod bounded;
 pub mod certificates;
 mod connection;
 pub mod descriptors;
 pub mod drain;
 pub mod framing;
 mod frames;
+mod h1;
 mod inbound;
-mod last_words;
 pub mod listener;
 pub mod observe;
 pub mod proxy_protocol;

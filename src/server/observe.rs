@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::UPGRADE;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
@@ -39,7 +38,7 @@ pub(super) struct Observer {
     pub(super) ids: RequestIds,
     pub(super) inbound: inbound::Bounds,
     pub(super) refused: refused::Bounds,
-    /// `limits.headers`: hyper bounds the number of fields over HTTP/1 only.
+    /// `limits.headers`, of requests over HTTP/2; over HTTP/1 they are bounded where they are read.
     pub(super) headers: usize,
 }
 
@@ -49,8 +48,6 @@ pub(super) struct Observed {
     id: HeaderValue,
     guards: Guards,
     unread: Option<Unread>,
-    /// The connection, where the request asks it to speak another protocol.
-    asking: Option<Arc<Activity>>,
     head_only: bool,
 }
 
@@ -63,9 +60,6 @@ impl Observer {
         activity: &Arc<Activity>,
     ) -> (Observed, Result<Request<Body>, Box<Response<Body>>>) {
         let busy = activity.begin();
-        // The framing gate waits for the word on what the connection speaks next; its condition is the same.
-        let is_asking = *request.method() == Method::CONNECT || request.headers().contains_key(UPGRADE);
-        let asking = is_asking.then(|| Arc::clone(activity));
         let too_many = request.headers().len() > self.headers;
         let id = self.ids.of(&request);
         request.headers_mut().insert(REQUEST_ID, id.clone());
@@ -96,7 +90,7 @@ impl Observer {
             Ok(Request::from_parts(head, body))
         };
         let guards = Guards { ending, running, busy: Some(busy) };
-        (Observed { id, guards, unread, asking, head_only }, request)
+        (Observed { id, guards, unread, head_only }, request)
     }
 }
 
@@ -108,12 +102,9 @@ impl Observed {
 
     /// The answer is there.
     pub(super) fn finish(self, mut response: Response<Body>) -> Response<Body> {
-        let Self { id, guards, unread, asking, head_only } = self;
+        let Self { id, guards, unread, head_only } = self;
         if let Some(unread) = unread {
             unread.answered();
-        }
-        if let Some(activity) = asking {
-            activity.decided(response.status() == StatusCode::SWITCHING_PROTOCOLS);
         }
         response.headers_mut().entry(REQUEST_ID).or_insert(id);
         guards.ending.record().answered(response.status());

@@ -10,7 +10,7 @@
 
 pub mod accept;
 mod output;
-mod records;
+pub(super) mod records;
 mod session;
 pub mod stream;
 

@@ -17,22 +17,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, Uri};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
-use super::connector::{self, Connector};
-use super::h1::sending::Sending;
+use super::connector::{Connector, Stream};
+use super::h1::head::Outgoing;
 use super::h1::{self, Fault, Head};
 use super::{Error, Settings};
 use crate::base::body::{Body, BodyError};
 
-/// Unused connections kept on a core, to all origins. Each holds a descriptor, and a buffer of 8 KiB.
-const IDLE_CONNECTIONS: usize = 256;
+/// Unused connections kept on a core, to all origins. Each holds a descriptor, and no buffer.
+const IDLE_CONNECTIONS: usize = 1024;
 /// How often the unused are looked through.
 const SWEEP: Duration = Duration::from_secs(1);
-
-/// What a request goes out on.
-pub type Stream = TokioIo<connector::Stream>;
 
 /// Connections of the runtime it is used on. Cloning shares them.
 #[derive(Clone, Debug)]
@@ -108,7 +104,7 @@ impl Client {
     pub fn send(&self, origin: &Uri, request: Request<Body>) -> impl Future<Output = Result<Answer, Error>> + Send {
         let host = origin.authority().map_or("", http::uri::Authority::as_str);
         // Before the future begins, which would hold the request as well.
-        let mut sending = Sending::new(host, request);
+        let mut outgoing = Outgoing::new(host, request);
         async move {
             loop {
                 let kept = self.0.take(origin);
@@ -118,12 +114,12 @@ impl Client {
                     // Boxed, as it is rare and large: every request would carry the room for it.
                     None => Box::pin(self.0.connect(origin)).await?,
                 };
-                connection.h1.start(sending);
+                connection.h1.start(outgoing);
                 match poll_fn(|cx| connection.h1.poll_head(cx)).await {
                     Ok(head) => return Ok(Answer { head, connection, pool: Arc::downgrade(&self.0) }),
                     Err(fault) => match connection.h1.take_unsent() {
                         // The peer closed a connection that was kept, and nothing of the request was written to it.
-                        Some(unsent) if !is_new && matches!(fault, Fault::Closed | Fault::Io(_)) => sending = unsent,
+                        Some(unsent) if !is_new && matches!(fault, Fault::Closed | Fault::Io(_)) => outgoing = unsent,
                         _ => return Err(fault.into()),
                     },
                 }
@@ -170,7 +166,7 @@ fn respond<B>(head: Head, body: B) -> Response<B> {
     response
 }
 
-fn give_back(pool: &Weak<Pool>, mut connection: Connection) {
+fn give_back(pool: &Weak<Pool>, connection: Connection) {
     if let Some(pool) = pool.upgrade().filter(|_| connection.h1.finish()) {
         pool.keep(connection);
     }
@@ -199,7 +195,7 @@ impl Pool {
 
     async fn connect(&self, origin: &Uri) -> Result<Connection, Error> {
         let stream = self.connector.connect(origin.clone()).await?;
-        let h1 = Box::new(h1::Connection::new(TokioIo::new(stream), self.buffer));
+        let h1 = Box::new(h1::Connection::new(stream, self.buffer));
         Ok(Connection { h1, origin: origin.clone() })
     }
 

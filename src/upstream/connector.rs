@@ -23,7 +23,7 @@ pub struct Connector {
 }
 
 /// A connection to an origin.
-pub type Stream = WriteIdle<MaybeHttpsStream<TokioIo<TcpStream>>>;
+pub type Stream = WriteIdle<TokioIo<MaybeHttpsStream<TokioIo<TcpStream>>>>;
 
 impl Connector {
     /// A connector with these roots, this client certificate and these deadlines.
@@ -66,7 +66,7 @@ impl Connector {
                 };
                 // Where it cannot be set, the kernel only holds more.
                 let _ = SockRef::from(socket).set_tcp_notsent_lowat(UNSENT);
-                Ok(WriteIdle::new(stream, self.idle))
+                Ok(WriteIdle::new(TokioIo::new(stream), self.idle))
             }
             Ok(Err(error)) => Err(Error::Connect(error)),
             Err(_) => Err(Error::ConnectTimeout(self.deadline)),

@@ -14,13 +14,13 @@ async fn check(watch: &mut Watch) -> (Duration, Expired) {
 
 #[tokio::test(start_paused = true)]
 async fn a_new_connection_has_the_time_of_a_head() {
-    let mut watch = Watch::new(Activity::new(HEAD, QUIET, true));
+    let mut watch = Watch::new(Activity::new(HEAD, QUIET));
     assert_eq!(check(&mut watch).await, (HEAD, Expired::Silent));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_was_used_may_be_quiet_for_longer() {
-    let activity = Activity::new(HEAD, QUIET, true);
+    let activity = Activity::new(HEAD, QUIET);
     let mut watch = Watch::new(Arc::clone(&activity));
     drop(activity.begin());
     assert_eq!(check(&mut watch).await, (QUIET, Expired::Quiet));
@@ -28,7 +28,7 @@ async fn a_connection_that_was_used_may_be_quiet_for_longer() {
 
 #[tokio::test(start_paused = true)]
 async fn a_head_that_has_begun_has_its_own_time_whatever_trickles_in() {
-    let activity = Activity::new(HEAD, QUIET, true);
+    let activity = Activity::new(HEAD, QUIET);
     let mut watch = Watch::new(Arc::clone(&activity));
     drop(activity.begin());
     tokio::time::advance(Duration::from_secs(30)).await;
@@ -40,7 +40,7 @@ async fn a_head_that_has_begun_has_its_own_time_whatever_trickles_in() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_expires_while_a_request_or_one_of_its_bodies_is_busy() {
-    let activity = Activity::new(HEAD, QUIET, true);
+    let activity = Activity::new(HEAD, QUIET);
     let mut watch = Watch::new(Arc::clone(&activity));
     let answer = activity.begin();
     let body = answer.clone();
@@ -49,14 +49,5 @@ async fn nothing_expires_while_a_request_or_one_of_its_bodies_is_busy() {
     let six_hours = Duration::from_secs(6 * 3600);
     assert!(tokio::time::timeout(six_hours, check(&mut watch)).await.is_err());
     drop(body);
-    assert_eq!(check(&mut watch).await, (QUIET, Expired::Quiet));
-}
-
-#[tokio::test(start_paused = true)]
-async fn frames_between_http_2_requests_begin_no_head() {
-    let activity = Activity::new(HEAD, QUIET, false);
-    let mut watch = Watch::new(Arc::clone(&activity));
-    drop(activity.begin());
-    activity.heard();
     assert_eq!(check(&mut watch).await, (QUIET, Expired::Quiet));
 }

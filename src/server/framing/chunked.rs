@@ -53,34 +53,29 @@ impl Chunked {
         Self { at: At::Size(0), size: 0, extension: 0 }
     }
 
-    /// Whether the body is complete, its trailers included.
-    pub(super) fn advance(
-        &mut self,
-        rest: &mut Iter<'_, u8>,
-        fields: &mut Fields,
-        on: &mut impl FnMut(Event),
-    ) -> Result<bool, Fault> {
+    /// Takes bytes until there is something to tell: content, the beginning of the trailers, or the body's end.
+    pub(super) fn advance(&mut self, rest: &mut Iter<'_, u8>, fields: &mut Fields) -> Result<Option<Event>, Fault> {
         loop {
             if matches!(self.at, At::Trailers) {
-                return fields.advance(rest, true);
+                return Ok(fields.advance(rest, true)?.then_some(Event::End));
             }
-            if matches!(self.at, At::Data) {
+            if matches!(self.at, At::Data) && !rest.as_slice().is_empty() {
                 let taken = take(rest, self.size);
                 self.size -= taken;
-                on(Event::Data(taken));
-                if self.size > 0 {
-                    return Ok(false);
+                if self.size == 0 {
+                    self.at = At::DataCr;
                 }
-                self.at = At::DataCr;
+                return Ok(Some(Event::Data(taken)));
             }
-            let Some(&byte) = rest.next() else { return Ok(false) };
+            let Some(&byte) = rest.next() else { return Ok(None) };
             self.at = match (self.at, byte) {
                 (At::Size(digits), byte) => self.digit(digits, byte)?,
                 (At::Extension(extension), byte) => self.extension(extension, byte)?,
                 (At::SizeLf, b'\n') if self.size > 0 => At::Data,
                 (At::SizeLf, b'\n') => {
                     fields.begin_trailers();
-                    At::Trailers
+                    self.at = At::Trailers;
+                    return Ok(Some(Event::Trailers));
                 }
                 (At::DataCr, b'\r') => At::DataLf,
                 (At::DataLf, b'\n') => Self::new().at,

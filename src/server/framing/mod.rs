@@ -1,32 +1,29 @@
-//! The framing gate: it follows the messages of an HTTP/1 connection beneath the parser, and stops at the first byte
-//! that two parsers could read differently (RFC 9112 §11.2).
+//! The framing gate: it follows the messages of an HTTP/1 connection, and stops at the first byte that two parsers could
+//! read differently (RFC 9112 §11.2).
 //!
 //! ```text
 //! ┌▶ start line ─▶ fields ─┬─ no body ──────────────────────────────┬─▶ end ─┬──────────────┐
 //! │                        ├─ Content-Length ─▶ counted ────────────┤        │              ▼
 //! │                        └─ chunked ─▶ size ─▶ data ─▶ … trailers ┘        │     asked for an upgrade
-//! └──────────────────────────────────────────────────────────────────────────┘   101: aside │ else: next
+//! └──────────────────────────────────────────────────────────────────────────┘   101: over │ else: next
 //! ```
 //!
-//! [`Framing`] is pure: bytes in, what they mean out. `gate` puts it around a connection. The parser above it stays
-//! the only one that makes requests; the gate must never change, add or keep a byte, never be more lenient than the
-//! parser, and never look at a byte again after it refused one.
+//! [`Framing`] is pure: bytes in, what they mean out. `h1` asks it where a head ends and what of a body is content, and
+//! makes requests of heads that it has passed. It must never be more lenient than a parser of heads, and never look at a
+//! byte again after it refused one.
 
 mod chunked;
 mod fault;
 mod fields;
-pub(super) mod gate;
 mod scan;
 mod start_line;
 
-use std::io;
 use std::slice::Iter;
 
 use chunked::Chunked;
 use fields::Fields;
 use start_line::StartLine;
 
-use crate::base::body::Malformed;
 use crate::telemetry::labels::Fault;
 
 /// Where in a connection's messages the next byte stands.
@@ -35,7 +32,6 @@ pub struct Framing {
     state: State,
     start: StartLine,
     fields: Fields,
-    heads: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -48,10 +44,10 @@ enum State {
     Counted(u64),
     /// In a chunked body.
     Chunked(Chunked),
+    /// Behind a message of which that has not been told.
+    Ended,
     /// Behind a request for another protocol that is not answered yet.
     Undecided,
-    /// Another protocol; nothing to follow.
-    Aside,
     /// Behind the byte that was refused.
     Refused(Error),
 }
@@ -60,9 +56,11 @@ enum State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A head is complete.
-    Head,
+    Head(Length),
     /// So many bytes of a body's content.
     Data(u64),
+    /// What follows, up to the end, is trailers.
+    Trailers,
     /// A message is complete.
     End,
 }
@@ -87,25 +85,12 @@ impl Error {
             Self::Head(fault) | Self::Body(fault) => fault,
         }
     }
-}
 
-/// The fault that a body's error comes from, if the gate put it there.
-pub(super) fn malformed(error: &(dyn std::error::Error + 'static)) -> Option<Malformed> {
-    // hyper's error holds the connection's, and that one ours.
-    let cause = error.source()?.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()?;
-    match cause {
-        Error::Body(fault) => Some(Malformed(fault::words(*fault))),
-        Error::Head(_) => None,
+    /// A few words on it.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        fault::words(self.fault())
     }
-}
-
-/// A refusal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refused {
-    /// How many of the bytes given stand before the one that is refused.
-    pub passed: usize,
-    /// Why.
-    pub error: Error,
 }
 
 impl Default for Framing {
@@ -118,106 +103,100 @@ impl Framing {
     /// At the beginning of a connection.
     #[must_use]
     pub fn new() -> Self {
-        Self { state: State::Start, start: StartLine::new(), fields: Fields::new(), heads: 0 }
+        Self { state: State::Start, start: StartLine::new(), fields: Fields::new() }
     }
 
-    /// Goes on with these bytes, telling what they mean. However a stream is cut into calls, the outcome is the same.
+    /// Takes bytes until there is something to tell, which the last of them mean; none: all are taken, and more are needed.
+    /// However a stream is cut into calls, the outcome is the same.
     ///
     /// # Errors
-    /// The first byte that is refused. Every later call refuses its first byte for the same reason.
-    pub fn feed(&mut self, bytes: &[u8], mut on: impl FnMut(Event)) -> Result<(), Refused> {
-        let mut rest = bytes.iter();
-        while !rest.as_slice().is_empty() {
-            if let Err(error) = self.advance(&mut rest, &mut on) {
-                self.state = State::Refused(error);
-                // The refused byte has been taken.
-                return Err(Refused { passed: bytes.len() - rest.len() - 1, error });
-            }
+    /// What is wrong with the byte that was taken last. Every later call refuses its first byte for the same reason.
+    pub fn step(&mut self, rest: &mut Iter<'_, u8>) -> Result<Option<Event>, Error> {
+        let stepped = self.advance(rest);
+        if let Err(error) = stepped {
+            self.state = State::Refused(error);
         }
-        Ok(())
+        stepped
     }
 
-    /// Complete heads so far.
+    /// Whether a message has ended of which that has not been told.
     #[must_use]
-    pub fn heads(&self) -> u64 {
-        self.heads
+    pub fn has_ended(&self) -> bool {
+        matches!(self.state, State::Ended)
     }
 
-    /// Whether what the next byte is rests on the answer to the last request, which asked for another protocol.
+    /// Whether the connection may speak another protocol, and what the next byte is rests on the answer to the last request,
+    /// which asked for that.
     #[must_use]
     pub fn is_undecided(&self) -> bool {
         matches!(self.state, State::Undecided)
     }
 
-    /// Whether the connection speaks another protocol.
-    #[must_use]
-    pub fn is_aside(&self) -> bool {
-        matches!(self.state, State::Aside)
-    }
-
-    /// The answer to a request for another protocol: whether that was agreed to (101).
-    pub fn decide(&mut self, switched: bool) {
+    /// The answer to a request for another protocol was not 101.
+    pub fn stay(&mut self) {
         if self.is_undecided() {
-            self.state = if switched { State::Aside } else { State::Start };
+            self.state = State::Start;
         }
     }
 
-    /// Takes at least one byte; on a fault the refused byte is the last that was taken.
-    fn advance(&mut self, rest: &mut Iter<'_, u8>, on: &mut impl FnMut(Event)) -> Result<(), Error> {
-        match &mut self.state {
-            State::Start => {
-                if self.start.advance(rest).map_err(Error::Head)? {
-                    self.fields = Fields::new();
-                    self.state = State::Fields;
+    fn advance(&mut self, rest: &mut Iter<'_, u8>) -> Result<Option<Event>, Error> {
+        loop {
+            if let State::Ended = self.state {
+                self.end();
+                return Ok(Some(Event::End));
+            }
+            if rest.as_slice().is_empty() {
+                return Ok(None);
+            }
+            match &mut self.state {
+                State::Start => {
+                    if self.start.advance(rest).map_err(Error::Head)? {
+                        self.fields = Fields::new();
+                        self.state = State::Fields;
+                    }
                 }
-            }
-            State::Fields => {
-                if self.fields.advance(rest, false).map_err(Error::Head)? {
-                    self.head(on)?;
+                State::Fields => {
+                    if self.fields.advance(rest, false).map_err(Error::Head)? {
+                        return self.head().map(Some);
+                    }
                 }
-            }
-            State::Counted(left) => {
-                let taken = scan::take(rest, *left);
-                *left -= taken;
-                let ended = *left == 0;
-                on(Event::Data(taken));
-                if ended {
-                    self.end(on);
+                State::Counted(left) => {
+                    let taken = scan::take(rest, *left);
+                    *left -= taken;
+                    if *left == 0 {
+                        self.state = State::Ended;
+                    }
+                    return Ok(Some(Event::Data(taken)));
                 }
-            }
-            State::Chunked(chunked) => {
-                if chunked.advance(rest, &mut self.fields, on).map_err(Error::Body)? {
-                    self.end(on);
+                State::Chunked(chunked) => match chunked.advance(rest, &mut self.fields).map_err(Error::Body)? {
+                    Some(Event::End) => self.state = State::Ended,
+                    other => return Ok(other),
+                },
+                State::Undecided => {
+                    rest.next();
+                    return Err(Error::Head(Fault::Upgrade));
                 }
-            }
-            State::Undecided => {
-                rest.next();
-                return Err(Error::Head(Fault::Upgrade));
-            }
-            State::Aside => *rest = [].iter(),
-            State::Refused(error) => {
-                rest.next();
-                return Err(*error);
+                State::Refused(error) => {
+                    rest.next();
+                    return Err(*error);
+                }
+                State::Ended => {}
             }
         }
-        Ok(())
     }
 
     /// The line feed that ends a head: what follows it (RFC 9112 §6.3).
-    fn head(&mut self, on: &mut impl FnMut(Event)) -> Result<(), Error> {
+    fn head(&mut self) -> Result<Event, Error> {
         let length = self.fields.length(self.start.is_old()).map_err(Error::Head)?;
-        self.heads += 1;
-        on(Event::Head);
-        match length {
-            Length::Counted(0) => self.end(on),
-            Length::Counted(length) => self.state = State::Counted(length),
-            Length::Chunked => self.state = State::Chunked(Chunked::new()),
-        }
-        Ok(())
+        self.state = match length {
+            Length::Counted(0) => State::Ended,
+            Length::Counted(length) => State::Counted(length),
+            Length::Chunked => State::Chunked(Chunked::new()),
+        };
+        Ok(Event::Head(length))
     }
 
-    fn end(&mut self, on: &mut impl FnMut(Event)) {
-        on(Event::End);
+    fn end(&mut self) {
         let switches = self.start.is_connect() || self.fields.upgrade;
         self.start = StartLine::new();
         self.state = if switches { State::Undecided } else { State::Start };
@@ -226,8 +205,8 @@ impl Framing {
 
 /// How a body's length is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Length {
-    /// It is known.
+pub enum Length {
+    /// It is known; 0: there is none.
     Counted(u64),
     /// By its chunks.
     Chunked,

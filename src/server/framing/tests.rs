@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
+use crate::server::h1::tests::heard;
 
 const HOST: &str = "Host: r\r\n";
 
@@ -16,13 +17,16 @@ fn read(parts: &[&[u8]]) -> (Vec<u64>, Option<Error>) {
     let mut framing = Framing::new();
     let (mut bodies, mut body) = (Vec::new(), 0);
     for part in parts {
-        let fed = framing.feed(part, |event| match event {
-            Event::Head => body = 0,
-            Event::Data(bytes) => body += bytes,
-            Event::End => bodies.push(body),
-        });
-        if let Err(refused) = fed {
-            return (bodies, Some(refused.error));
+        let mut rest = part.iter();
+        loop {
+            match framing.step(&mut rest) {
+                Ok(None) => break,
+                Ok(Some(Event::Head(_))) => body = 0,
+                Ok(Some(Event::Data(bytes))) => body += bytes,
+                Ok(Some(Event::Trailers)) => {}
+                Ok(Some(Event::End)) => bodies.push(body),
+                Err(error) => return (bodies, Some(error)),
+            }
         }
     }
     (bodies, None)
@@ -73,29 +77,37 @@ fn an_incomplete_message_is_neither_refused_nor_ended() {
     }
 }
 
+/// How many of these bytes pass, and why no more.
+fn feed(framing: &mut Framing, bytes: &[u8]) -> (usize, Option<Error>) {
+    let mut rest = bytes.iter();
+    loop {
+        match framing.step(&mut rest) {
+            Ok(None) => return (bytes.len(), None),
+            Ok(Some(_)) => {}
+            // The refused byte has been taken.
+            Err(error) => return (bytes.len() - rest.len() - 1, Some(error)),
+        }
+    }
+}
+
 #[test]
 fn nothing_before_the_refused_byte_is_taken_back_and_nothing_after_it_is_read() {
     let mut framing = Framing::new();
     let text = b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\nA: b\r\n\r\n";
-    let refused = framing.feed(text, |_| ()).unwrap_err();
-    assert_eq!((refused.passed, refused.error), (32, Error::Head(Fault::LineEnding)));
-    let again = framing.feed(b"GET / HTTP/1.1\r\n\r\n", |event| panic!("{event:?}")).unwrap_err();
-    assert_eq!((again.passed, again.error, framing.heads()), (0, refused.error, 1));
+    assert_eq!(feed(&mut framing, text), (32, Some(Error::Head(Fault::LineEnding))));
+    assert_eq!(feed(&mut framing, b"GET / HTTP/1.1\r\n\r\n"), (0, Some(Error::Head(Fault::LineEnding))));
 }
 
 #[test]
 fn what_follows_a_request_for_another_protocol_waits_for_the_answer() {
+    let mut framing = Framing::new();
     let ask = b"GET / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
-    for (switched, next) in [(true, &b"\x81\x05\0\n"[..]), (false, &b"GET / HTTP/1.1\r\n\r\n"[..])] {
-        let mut framing = Framing::new();
-        framing.feed(ask, |_| ()).unwrap();
-        assert!(framing.is_undecided());
-        let mut hasty = framing.clone();
-        assert_eq!(hasty.feed(b"GET", |_| ()).unwrap_err().error, Error::Head(Fault::Upgrade));
-        framing.decide(switched);
-        framing.feed(next, |_| ()).unwrap();
-        assert_eq!((framing.is_aside(), framing.heads()), (switched, if switched { 1 } else { 2 }));
-    }
+    assert_eq!(feed(&mut framing, ask), (ask.len(), None));
+    assert!(framing.is_undecided());
+    assert_eq!(feed(&mut framing.clone(), b"GET"), (0, Some(Error::Head(Fault::Upgrade))));
+    framing.stay();
+    let next = b"GET / HTTP/1.1\r\n\r\n";
+    assert_eq!((framing.is_undecided(), feed(&mut framing, next)), (false, (next.len(), None)));
 }
 
 #[test]
@@ -268,6 +280,7 @@ proptest! {
         let bytes: Vec<u8> = requests.iter().flat_map(|(bytes, _)| bytes.clone()).collect();
         let lengths: Vec<u64> = requests.iter().map(|(_, length)| *length).collect();
         prop_assert_eq!(read(&cut(&bytes, &places)), (lengths.clone(), None));
+        prop_assert_eq!(heard(&bytes), lengths.clone());
         prop_assert_eq!(hyper(&bytes), lengths);
     }
 
@@ -286,12 +299,12 @@ proptest! {
         let (bodies, error) = read(&cut(&bytes, &places));
         prop_assert_eq!(&read(&[&bytes]), &(bodies.clone(), error), "it rests on how the stream is cut");
         // What was refused hyper does not get; it may be stricter, and then reads less.
-        let passed = match Framing::new().feed(&bytes, |_| ()) {
-            Ok(()) => bytes.len(),
-            Err(refused) => refused.passed,
-        };
+        let (passed, _) = feed(&mut Framing::new(), &bytes);
         let theirs = hyper(&bytes[..passed]);
-        prop_assert!(theirs.len() <= bodies.len(), "hyper reads {theirs:?}, the gate {bodies:?}");
+        prop_assert!(theirs.len() <= bodies.len(), "hyper reads {theirs:?}, we {bodies:?}");
         prop_assert_eq!(&theirs[..], &bodies[..theirs.len()]);
+        let ours = heard(&bytes);
+        prop_assert!(ours.len() <= bodies.len(), "we serve {ours:?} of {bodies:?}");
+        prop_assert_eq!(&ours[..], &bodies[..ours.len()]);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::base::peer::Peer;
+use crate::base::upgrade::{Switched, Upgrade};
 use crate::server::observe::REQUEST_ID;
 
 /// Says what the service is told of the connection.
@@ -111,9 +112,9 @@ async fn a_request_id_is_taken_from_the_peer_or_given_to_it() {
 #[tokio::test]
 async fn an_upgraded_connection_is_handed_over_and_keeps_its_place() {
     let running = start(settings(), |mut request: Request<Body>| async move {
-        let upgrade = hyper::upgrade::on(&mut request);
+        let upgrade = Upgrade::of(&mut request).unwrap();
         tokio::spawn(async move {
-            let mut io = hyper_util::rt::TokioIo::new(upgrade.await.unwrap());
+            let Switched { mut io, place: _place } = upgrade.switched().await.unwrap();
             let mut word = [0; 4];
             io.read_exact(&mut word).await.unwrap();
             io.write_all(&word).await.unwrap();

@@ -220,7 +220,7 @@ impl Records {
 }
 
 /// How long the records are that carry so much, and no more in each than a record may.
-pub(super) fn sealed_length(length: usize) -> usize {
+pub(in crate::server) fn sealed_length(length: usize) -> usize {
     length + length.div_ceil(MAX_PLAIN) * OVERHEAD
 }
 

@@ -93,6 +93,6 @@ fn no_credential_is_to_be_seen_of_a_connection() {
     let mut request = Request::new(Body::full("layer"));
     request.headers_mut().insert("authorization", "Bearer c4n4ry".parse().unwrap());
     let mut busy = h1::Connection::new(tokio::io::empty(), 0);
-    busy.start(Sending::new("registry", request));
+    busy.start(Outgoing::new("registry", request));
     assert!(!format!("{busy:?}").contains("c4n4ry"), "{busy:?}");
 }

@@ -1,12 +1,13 @@
 //! How long an answer's body is, and its chunks (RFC 9112 §6 and §7).
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use http_body::Frame;
 
-use super::head::{self, Scan};
+use super::head::Scan;
 use super::{Fault, Head, TwoLengths};
+use crate::base::h1::fields;
 
 /// Digits of a chunk's size; one more could be more than a signed number of 64 bits.
 const SIZE_DIGITS: usize = 15;
@@ -82,10 +83,10 @@ impl Coding {
     ///
     /// # Errors
     /// [`Fault::Chunk`].
-    pub(super) fn next(&mut self, input: &mut BytesMut) -> Result<Option<Frame<Bytes>>, Fault> {
+    pub(super) fn next(&mut self, input: &mut Bytes) -> Result<Option<Frame<Bytes>>, Fault> {
         match self {
             Self::Over => Ok(None),
-            Self::UntilClose => Ok((!input.is_empty()).then(|| Frame::data(input.split().freeze()))),
+            Self::UntilClose => Ok((!input.is_empty()).then(|| Frame::data(std::mem::take(input)))),
             Self::Counted(left) => {
                 let data = take(input, left);
                 if *left == 0 {
@@ -102,7 +103,7 @@ impl Coding {
                     return Ok(data);
                 }
                 let Some(end) = chunks.end(input)? else { return Ok(None) };
-                let lines = input.split_to(end).freeze();
+                let lines = input.split_to(end);
                 *chunks = match (*chunks, &*lines) {
                     (Chunks::End, b"\r\n") => Chunks::Size,
                     (Chunks::Size, [line @ .., b'\r', b'\n']) => match size(line)? {
@@ -111,7 +112,7 @@ impl Coding {
                     },
                     (Chunks::Trailers, _) => {
                         *self = Self::Over;
-                        let trailers = head::fields(&lines)?;
+                        let trailers = fields::trailers(&lines).map_err(Fault::Head)?;
                         return Ok((!trailers.is_empty()).then(|| Frame::trailers(trailers)));
                     }
                     _ => return Err(Fault::Chunk("a chunk is longer than its size")),
@@ -121,10 +122,10 @@ impl Coding {
     }
 }
 
-fn take(input: &mut BytesMut, left: &mut u64) -> Option<Frame<Bytes>> {
+fn take(input: &mut Bytes, left: &mut u64) -> Option<Frame<Bytes>> {
     let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
     *left -= taken as u64;
-    (taken > 0).then(|| Frame::data(input.split_to(taken).freeze()))
+    (taken > 0).then(|| Frame::data(input.split_to(taken)))
 }
 
 /// A chunk's size; its extensions mean nothing here.

@@ -3,75 +3,75 @@
 use std::mem::MaybeUninit;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HOST, HeaderMap,
-    HeaderName, HeaderValue, TRANSFER_ENCODING,
-};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{Method, StatusCode};
+use http::{Method, Request, StatusCode};
+use http_body::Body as _;
 
-use super::sending::Framing;
 use super::{Fault, Head};
+use crate::base::body::Body;
+use crate::base::h1::fields::{self, put};
+use crate::base::h1::sending::{Framing, Sending};
 
 /// Header fields of an answer.
 const MAX_FIELDS: usize = 128;
-/// Trailer fields of an answer.
-const MAX_TRAILERS: usize = 16;
 /// Digits of a length.
 const DIGITS: usize = 20;
-/// What must be known before a body is read, and so never comes behind it.
-const NEVER_BEHIND: [HeaderName; 8] =
-    [AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HOST, TRANSFER_ENCODING];
+
+/// A request on its way out, and what of it its answer is read by.
+#[derive(Debug)]
+pub struct Outgoing {
+    pub(super) sending: Sending,
+    /// Whether it is a HEAD, whose answer has no body.
+    pub(super) to_head: bool,
+}
+
+impl Outgoing {
+    /// This request, for this host unless it names one itself. How its length is told is for its body to say.
+    #[must_use]
+    pub fn new(host: &str, request: Request<Body>) -> Self {
+        let (parts, body) = request.into_parts();
+        let framing = match body.size_hint().exact() {
+            Some(0) => Framing::None,
+            Some(length) => Framing::Counted(length),
+            None => Framing::Chunked,
+        };
+        let promised = parts.headers.get_all(TRAILER).iter().cloned().collect();
+        let sending = Sending::new(encode(host, &parts, framing), framing, body, promised);
+        Self { sending, to_head: parts.method == Method::HEAD }
+    }
+}
 
 /// A request's head.
-pub(super) fn encode(host: &str, request: &Parts, framing: Framing) -> Bytes {
+fn encode(host: &str, request: &Parts, framing: Framing) -> Bytes {
     let target = request.uri.path_and_query().map_or("/", |target| target.as_str());
-    let fields: usize = request.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let fields = fields::length(&request.headers);
     let method = request.method.as_str();
     let mut head = BytesMut::with_capacity(method.len() + target.len() + host.len() + fields + 64 + DIGITS);
     for part in [method, " ", target, " HTTP/1.1\r\n"] {
         head.put_slice(part.as_bytes());
     }
     if !request.headers.contains_key(HOST) {
-        field(&mut head, &HOST, host.as_bytes());
+        put(&mut head, &HOST, host.as_bytes());
     }
     for (name, value) in &request.headers {
         if *name != CONTENT_LENGTH && *name != TRANSFER_ENCODING {
-            field(&mut head, name, value.as_bytes());
+            put(&mut head, name, value.as_bytes());
         }
     }
     match framing {
         Framing::Counted(length) => {
-            field(&mut head, &CONTENT_LENGTH, itoa::Buffer::new().format(length).as_bytes());
+            put(&mut head, &CONTENT_LENGTH, itoa::Buffer::new().format(length).as_bytes());
         }
-        Framing::Chunked => field(&mut head, &TRANSFER_ENCODING, b"chunked"),
+        Framing::Chunked => put(&mut head, &TRANSFER_ENCODING, b"chunked"),
         // RFC 9110 §8.6.
         Framing::None if matches!(request.method, Method::POST | Method::PUT | Method::PATCH) => {
-            field(&mut head, &CONTENT_LENGTH, b"0");
+            put(&mut head, &CONTENT_LENGTH, b"0");
         }
-        Framing::None => {}
+        Framing::None | Framing::UntilClose => {}
     }
     head.put_slice(b"\r\n");
     head.freeze()
-}
-
-/// The last chunk, and those of the trailers that the request's head promised and that are no part of its framing, its
-/// routing or its authority (RFC 9110 §6.5.1).
-pub(super) fn encode_end(promised: &[HeaderValue], trailers: &HeaderMap) -> Bytes {
-    let mut end = BytesMut::from(&b"0\r\n"[..]);
-    for (name, value) in trailers {
-        if names(promised, name.as_str().as_bytes()) && !NEVER_BEHIND.contains(name) {
-            field(&mut end, name, value.as_bytes());
-        }
-    }
-    end.put_slice(b"\r\n");
-    end.freeze()
-}
-
-fn field(head: &mut BytesMut, name: &HeaderName, value: &[u8]) {
-    for part in [name.as_str().as_bytes(), b": ", value, b"\r\n"] {
-        head.put_slice(part);
-    }
 }
 
 /// How far the end of a head has been looked for.
@@ -114,66 +114,24 @@ pub(super) struct Parsed {
 ///
 /// # Errors
 /// [`Fault::Head`].
-pub(super) fn parse(input: &mut BytesMut, scan: &mut Scan) -> Result<Option<Parsed>, Fault> {
+pub(super) fn parse(input: &mut Bytes, scan: &mut Scan) -> Result<Option<Parsed>, Fault> {
     let Some(end) = scan.end(input)? else { return Ok(None) };
     *scan = Scan::default();
-    let head = input.split_to(end).freeze();
+    // Not the buffer it was read to, which would be held as long as any of its fields.
+    let head = Bytes::copy_from_slice(&input.split_to(end));
     let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
     let mut answer = httparse::Response::new(&mut []);
     let complete = httparse::ParserConfig::default()
         .parse_response_with_uninit_headers(&mut answer, &head, &mut fields)
-        .map_err(|error| Fault::Head(words(error)))?;
+        .map_err(|error| Fault::Head(fields::words(error)))?;
     if complete != httparse::Status::Complete(end) {
         return Err(Fault::Head("it ends within itself"));
     }
     let status = answer.code.and_then(|code| StatusCode::from_u16(code).ok());
     let status = status.filter(|status| status.as_u16() < 600).ok_or(Fault::Head("its status is none"))?;
-    let headers = collect(&head, answer.headers)?;
+    let headers = fields::collect(&head, answer.headers).map_err(Fault::Head)?;
     let is_old = answer.version == Some(0);
     // RFC 9112 §9.6.
-    let is_last = is_old || names(headers.get_all(CONNECTION), b"close");
+    let is_last = is_old || fields::names(headers.get_all(CONNECTION), b"close");
     Ok(Some(Parsed { head: Head { status, headers }, is_old, is_last }))
-}
-
-/// Trailer fields, and the empty line behind them.
-///
-/// # Errors
-/// [`Fault::Head`].
-pub(super) fn fields(lines: &Bytes) -> Result<HeaderMap, Fault> {
-    let mut fields = [httparse::EMPTY_HEADER; MAX_TRAILERS];
-    match httparse::parse_headers(lines, &mut fields) {
-        Ok(httparse::Status::Complete((end, fields))) if end == lines.len() => collect(lines, fields),
-        Ok(_) => Err(Fault::Head("it ends within itself")),
-        Err(error) => Err(Fault::Head(words(error))),
-    }
-}
-
-fn collect(text: &Bytes, fields: &[httparse::Header<'_>]) -> Result<HeaderMap, Fault> {
-    let mut headers = HeaderMap::with_capacity(fields.len());
-    for field in fields {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Fault::Head("a field's name is none"))?;
-        let value = HeaderValue::from_maybe_shared(text.slice_ref(field.value));
-        headers.append(name, value.map_err(|_| Fault::Head("a field's value is none"))?);
-    }
-    Ok(headers)
-}
-
-/// Whether a list of names, in one field or several, has this one.
-fn names<'a>(list: impl IntoIterator<Item = &'a HeaderValue>, name: &[u8]) -> bool {
-    let has = |value: &HeaderValue| {
-        value.as_bytes().split(|byte| *byte == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(name))
-    };
-    list.into_iter().any(has)
-}
-
-fn words(error: httparse::Error) -> &'static str {
-    match error {
-        httparse::Error::HeaderName => "a field's name is none",
-        httparse::Error::HeaderValue => "a field's value is none",
-        httparse::Error::NewLine => "a line does not end with CR LF",
-        httparse::Error::Status => "its status is none",
-        httparse::Error::Token => "a character stands where none may",
-        httparse::Error::TooManyHeaders => "it has too many fields",
-        httparse::Error::Version => "its version is not HTTP/1",
-    }
 }

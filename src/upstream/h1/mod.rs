@@ -11,28 +11,25 @@
 //! begins, and never read on for an answer that nobody waits for.
 
 mod coding;
-mod head;
-pub mod sending;
+pub mod head;
 
 use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use http_body::Frame;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_util::io::poll_read_buf;
 
 use self::coding::Coding;
-use self::head::Scan;
-use self::sending::Sending;
+use self::head::{Outgoing, Scan};
 use super::TwoLengths;
 use crate::base::body::BodyError;
+use crate::base::buffer;
+use crate::base::h1::sending::{Sending, Unsent};
 
-/// What is read at first: the head of an answer, and a manifest behind it.
-const ROOM: usize = 8 * 1024;
 /// The largest head of an answer.
 const MAX_HEAD: usize = 64 * 1024;
 /// Answers of 1xx before the one that counts (RFC 9110 §15.2).
@@ -67,6 +64,16 @@ pub enum Fault {
     Io(#[from] io::Error),
 }
 
+impl From<Unsent> for Fault {
+    fn from(unsent: Unsent) -> Self {
+        match unsent {
+            Unsent::Body(error) => Self::Body(error),
+            Unsent::Length => Self::Length,
+            Unsent::Io(error) => Self::Io(error),
+        }
+    }
+}
+
 /// An answer's head.
 #[derive(Debug)]
 pub struct Head {
@@ -80,14 +87,11 @@ pub struct Head {
 pub struct Connection<T> {
     io: T,
     /// What was read and not handed on.
-    input: BytesMut,
-    /// Whether `input` took more than [`ROOM`]: not to be kept by a connection that nobody uses.
-    is_large: bool,
-    /// How much is read at a time of a body whose length is not known.
-    room: usize,
+    input: Bytes,
     /// How much is read and written at a time.
     most: usize,
     sending: Sending,
+    to_head: bool,
     /// Why the rest of the request was not sent.
     failed: Option<Fault>,
     scan: Scan,
@@ -112,11 +116,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     pub fn new(io: T, most: usize) -> Self {
         Self {
             io,
-            input: BytesMut::new(),
-            is_large: false,
-            room: ROOM,
+            input: Bytes::new(),
             most,
             sending: Sending::done(),
+            to_head: false,
             failed: None,
             scan: Scan::default(),
             interim: 0,
@@ -126,17 +129,20 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     }
 
     /// Begins an exchange.
-    pub fn start(&mut self, sending: Sending) {
-        self.sending = sending;
+    pub fn start(&mut self, request: Outgoing) {
+        (self.sending, self.to_head) = (request.sending, request.to_head);
         self.failed = None;
         self.scan = Scan::default();
         self.interim = 0;
-        self.room = ROOM;
     }
 
     /// The request of an exchange that failed, if no byte of it was written.
-    pub fn take_unsent(&mut self) -> Option<Sending> {
-        (!self.sending.has_written()).then(|| std::mem::replace(&mut self.sending, Sending::done()))
+    pub fn take_unsent(&mut self) -> Option<Outgoing> {
+        if self.sending.has_written() {
+            return None;
+        }
+        let sending = std::mem::replace(&mut self.sending, Sending::done());
+        Some(Outgoing { sending, to_head: self.to_head })
     }
 
     /// Whether the peer has neither closed it nor said anything unasked, as far as is known here.
@@ -162,7 +168,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                     }
                     continue;
                 }
-                self.coding = Coding::of(&parsed.head, parsed.is_old, self.sending.is_to_head())?;
+                self.coding = Coding::of(&parsed.head, parsed.is_old, self.to_head)?;
                 let switches = status == StatusCode::SWITCHING_PROTOCOLS;
                 self.is_last |= switches || parsed.is_last || matches!(self.coding, Coding::UntilClose);
                 return Poll::Ready(Ok(parsed.head));
@@ -170,7 +176,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
             if self.input.len() >= MAX_HEAD {
                 return Poll::Ready(Err(Fault::Head("it is too long")));
             }
-            match self.poll_fill(cx, ROOM) {
+            match buffer::poll_read(&mut self.io, cx, self.most, &mut self.input) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(Fault::Closed)),
                 // It is no answer to a request of which nothing was written.
                 Poll::Ready(Ok(_)) if !self.sending.has_written() => return Poll::Ready(Err(Fault::Closed)),
@@ -199,16 +205,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
             }
             let room = match self.coding {
                 Coding::Counted(left) => usize::try_from(left).unwrap_or(usize::MAX).min(self.most),
-                _ => self.room,
+                _ => self.most,
             };
-            let Poll::Ready(filled) = self.poll_fill(cx, room) else {
+            let Poll::Ready(filled) = buffer::poll_read(&mut self.io, cx, room, &mut self.input) else {
                 // As with the head, what is there of the answer counts first.
                 return self.failed.take().map_or(Poll::Pending, |fault| Poll::Ready(Some(Err(fault))));
             };
             match filled {
                 Ok(0) if matches!(self.coding, Coding::UntilClose) => self.coding = Coding::Over,
                 Ok(0) => return Poll::Ready(Some(Err(Fault::Short))),
-                Ok(read) if read >= self.room => self.room = self.room.saturating_mul(4).min(self.most),
                 Ok(_) => {}
                 Err(error) => return Poll::Ready(Some(Err(error.into()))),
             }
@@ -233,23 +238,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     pub fn take_whole(&mut self) -> Option<Bytes> {
         let left = usize::try_from(self.left()?).ok().filter(|left| *left <= self.input.len())?;
         self.coding = Coding::Over;
-        Some(self.input.split_to(left).freeze())
+        Some(self.input.split_to(left))
     }
 
-    /// Makes it ready for the next exchange, where it is certain that the peer is too.
-    pub fn finish(&mut self) -> bool {
-        // Before the buffer goes: what came behind the answer must not be forgotten with it.
-        let is_ready = self.coding.is_over() && self.sending.is_done() && self.input.is_empty() && !self.is_last;
-        if self.is_large {
-            self.input = BytesMut::new();
-            self.is_large = false;
-        }
-        is_ready
+    /// Whether it is ready for the next exchange, and the peer certainly is too.
+    pub fn finish(&self) -> bool {
+        self.coding.is_over() && self.sending.is_done() && self.input.is_empty() && !self.is_last
     }
 
     /// The connection itself, and what the peer has said on it since the answer's head.
     pub fn into_parts(self) -> (T, Bytes) {
-        (self.io, self.input.freeze())
+        (self.io, self.input)
     }
 
     /// Sends what can be sent. What ends the sending of a request that the peer has seen some of does not end the wait
@@ -262,6 +261,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
             return Ok(());
         }
         let Poll::Ready(Err(fault)) = self.sending.poll(cx, &mut self.io, self.most) else { return Ok(()) };
+        let fault = Fault::from(fault);
         if !self.sending.has_written() {
             return Err(fault);
         }
@@ -271,22 +271,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         // One that hung up will be found to have closed the connection, behind what it may have said before.
         self.failed = (!has_hung_up).then_some(fault);
         Ok(())
-    }
-
-    /// Reads until nothing more is there or so much was read; 0: the peer closed it.
-    fn poll_fill(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<io::Result<usize>> {
-        self.input.reserve(room);
-        self.is_large |= room > ROOM;
-        let mut read = 0;
-        while read < room && self.input.len() < self.input.capacity() {
-            match poll_read_buf(Pin::new(&mut self.io), cx, &mut self.input) {
-                Poll::Ready(Ok(more)) if more > 0 => read += more,
-                // What came before the end, an error or a wait counts first; they will be there again.
-                _ if read > 0 => break,
-                other => return other,
-            }
-        }
-        Poll::Ready(Ok(read))
     }
 }
 

@@ -1,4 +1,4 @@
-//! A request on its way out.
+//! A message on its way out.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -7,19 +7,16 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::TRAILER;
-use http::{HeaderValue, Method, Request};
+use http::HeaderValue;
 use http_body::Body as _;
 use tokio::io::AsyncWrite;
 
-use super::{Fault, head};
-use crate::base::body::Body;
+use super::fields;
+use crate::base::body::{Body, BodyError};
 use crate::base::parts::{PARTS, poll_write_parts};
 
-/// What is left of a request.
+/// What is left of a message.
 pub struct Sending {
-    /// Whether it is a HEAD, whose answer has no body.
-    to_head: bool,
     head: Option<Bytes>,
     /// The trailers that its head promised.
     promised: Vec<HeaderValue>,
@@ -37,6 +34,20 @@ pub struct Sending {
     is_flushed: bool,
 }
 
+/// Why the rest of it is not sent; the connection must be closed.
+#[derive(Debug, thiserror::Error)]
+pub enum Unsent {
+    /// Its body failed.
+    #[error("the body broke off: {0}")]
+    Body(#[source] BodyError),
+    /// Its body is longer or shorter than was said.
+    #[error("the body is not of its length")]
+    Length,
+    /// The connection failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
 /// Without its bytes: they hold a credential.
 impl fmt::Debug for Sending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -49,36 +60,31 @@ impl fmt::Debug for Sending {
 
 /// How the body's length is told (RFC 9112 §6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Framing {
+pub enum Framing {
     /// There is none, or nothing more of it.
     None,
     /// With Content-Length; this much is left.
     Counted(u64),
     /// In chunks.
     Chunked,
+    /// It ends with the connection.
+    UntilClose,
 }
 
 impl Sending {
-    /// This request, for this host unless it names one itself. How its length is told is for its body to say.
-    pub fn new(host: &str, request: Request<Body>) -> Self {
-        let (parts, body) = request.into_parts();
-        let framing = match body.size_hint().exact() {
-            Some(0) => Framing::None,
-            Some(length) => Framing::Counted(length),
-            None => Framing::Chunked,
-        };
-        let head = head::encode(host, &parts, framing);
+    /// This head, and behind it this body, of which the head says `framing`. `promised`: the trailers that it names.
+    #[must_use]
+    pub fn new(head: Bytes, framing: Framing, body: Body, promised: Vec<HeaderValue>) -> Self {
         // What was said to be empty is, once it has ended.
         let framing = if framing == Framing::None && !body.is_end_stream() { Framing::Counted(0) } else { framing };
         let body = (framing != Framing::None).then_some(body);
-        let promised = parts.headers.get_all(TRAILER).iter().cloned().collect();
-        Self { to_head: parts.method == Method::HEAD, head: Some(head), promised, body, framing, ..Self::done() }
+        Self { head: Some(head), promised, body, framing, ..Self::done() }
     }
 
     /// Nothing to send.
-    pub(super) fn done() -> Self {
+    #[must_use]
+    pub fn done() -> Self {
         Self {
-            to_head: false,
             head: None,
             promised: Vec::new(),
             end: Bytes::from_static(b"0\r\n\r\n"),
@@ -92,18 +98,15 @@ impl Sending {
         }
     }
 
-    /// Whether it is a HEAD.
-    pub(super) fn is_to_head(&self) -> bool {
-        self.to_head
-    }
-
     /// Whether the peer may have seen a byte of it.
-    pub(super) fn has_written(&self) -> bool {
+    #[must_use]
+    pub fn has_written(&self) -> bool {
         self.written
     }
 
     /// Whether all of it is out.
-    pub(super) fn is_done(&self) -> bool {
+    #[must_use]
+    pub fn is_done(&self) -> bool {
         let is_written = self.head.is_none() && self.gathered.is_empty() && self.output.is_empty() && self.is_flushed;
         is_written && self.body.is_none()
     }
@@ -115,30 +118,23 @@ impl Sending {
     }
 
     /// Leaves the rest unsent.
-    pub(super) fn give_up(&mut self) {
-        *self = Self { to_head: self.to_head, written: self.written, ..Self::done() };
+    pub fn give_up(&mut self) {
+        *self = Self { written: self.written, ..Self::done() };
     }
 
     /// Writes what there is; ready when all is out.
     ///
     /// # Errors
-    /// [`Fault::Body`] and [`Fault::Length`], after which the connection must be closed; [`Fault::Io`].
-    pub(super) fn poll<T: AsyncWrite + Unpin>(
+    /// [`Unsent`]
+    pub fn poll<T: AsyncWrite + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
         io: &mut T,
         most: usize,
-    ) -> Poll<Result<(), Fault>> {
+    ) -> Poll<Result<(), Unsent>> {
         loop {
             if self.output.is_empty() {
-                let before = self.size;
                 let is_waiting = self.gather(cx, most)?.is_pending();
-                if is_waiting && self.size > before {
-                    // Chunks come one at a time, the next one when the client's connection gets its turn: one more turn
-                    // for each, and several are one write and, to the registry, one chunk.
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
                 if !self.is_held() {
                     self.seal();
                 }
@@ -155,7 +151,7 @@ impl Sending {
     }
 
     /// Takes from the body until it is enough for a write, and its end with its last byte.
-    fn gather(&mut self, cx: &mut Context<'_>, most: usize) -> Result<Poll<()>, Fault> {
+    fn gather(&mut self, cx: &mut Context<'_>, most: usize) -> Result<Poll<()>, Unsent> {
         loop {
             let is_enough = self.size > most / 4 * 3 || self.gathered.len() >= PARTS;
             if is_enough && !self.is_held() {
@@ -164,14 +160,14 @@ impl Sending {
             let Some(body) = &mut self.body else { break };
             match Pin::new(&mut *body).poll_frame(cx) {
                 Poll::Pending => return Ok(Poll::Pending),
-                Poll::Ready(Some(Err(error))) => return Err(Fault::Body(error)),
+                Poll::Ready(Some(Err(error))) => return Err(Unsent::Body(error)),
                 Poll::Ready(Some(Ok(frame))) => {
                     let is_end = body.is_end_stream();
                     match frame.into_data() {
                         Ok(data) => self.take(data)?,
                         Err(frame) => {
                             let trailers = frame.into_trailers().unwrap_or_default();
-                            self.end = head::encode_end(&self.promised, &trailers);
+                            self.end = fields::last_chunk(&self.promised, &trailers);
                         }
                     }
                     if is_end {
@@ -184,9 +180,9 @@ impl Sending {
         Ok(Poll::Ready(()))
     }
 
-    fn take(&mut self, data: Bytes) -> Result<(), Fault> {
+    fn take(&mut self, data: Bytes) -> Result<(), Unsent> {
         if let Framing::Counted(left) = &mut self.framing {
-            *left = left.checked_sub(data.len() as u64).ok_or(Fault::Length)?;
+            *left = left.checked_sub(data.len() as u64).ok_or(Unsent::Length)?;
         }
         if !data.is_empty() {
             self.size += data.len();
@@ -195,9 +191,9 @@ impl Sending {
         Ok(())
     }
 
-    fn end(&mut self) -> Result<(), Fault> {
+    fn end(&mut self) -> Result<(), Unsent> {
         if matches!(self.framing, Framing::Counted(left) if left > 0) {
-            return Err(Fault::Length);
+            return Err(Unsent::Length);
         }
         self.body = None;
         Ok(())

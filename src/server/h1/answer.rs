@@ -1,0 +1,125 @@
+//! An answer on its way out: its head, and how its length is told (RFC 9112 §6).
+
+use std::cell::RefCell;
+use std::fmt::Write as _;
+use std::time::{Duration, UNIX_EPOCH};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRAILER, TRANSFER_ENCODING};
+use http::response::Parts;
+use http::{HeaderValue, Response, StatusCode};
+use http_body::Body as _;
+
+use super::head::Asked;
+use crate::base::body::Body;
+use crate::base::clock::Clock;
+use crate::base::h1::fields::{self, put};
+use crate::base::h1::sending::{Framing, Sending};
+
+/// What a head has beside its fields.
+const FRAME: usize = 160;
+
+/// What is sent, and whether the connection ends with it.
+pub(super) struct Answer {
+    pub(super) sending: Sending,
+    pub(super) is_last: bool,
+}
+
+impl Answer {
+    /// The answer to a request. `is_last`: the connection ends with it, which the request may not have asked for.
+    pub(super) fn new(response: Response<Body>, asked: Asked, is_last: bool) -> Self {
+        let (parts, body) = response.into_parts();
+        let (framing, told) = framing(&parts, &body, asked);
+        let switches = parts.status == StatusCode::SWITCHING_PROTOCOLS;
+        let is_last = is_last
+            || asked.is_last
+            || framing == Framing::UntilClose
+            || (!switches && fields::names(parts.headers.get_all(CONNECTION), b"close"));
+        let promised = match framing {
+            Framing::Chunked if asked.trailers => parts.headers.get_all(TRAILER).iter().cloned().collect(),
+            _ => Vec::new(),
+        };
+        let head = encode(&parts, told, framing, asked, is_last);
+        let body = if asked.head_only || is_bare(parts.status, asked) { Body::empty() } else { body };
+        Self { sending: Sending::new(head, framing, body, promised), is_last: is_last && !switches }
+    }
+}
+
+/// How the body's length is told, and the length that is told of a body which is not sent, or not there.
+fn framing(parts: &Parts, body: &Body, asked: Asked) -> (Framing, Option<u64>) {
+    let status = parts.status;
+    let exact = body.size_hint().exact();
+    let named = || parts.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
+    if status == StatusCode::NOT_MODIFIED {
+        return (Framing::None, named());
+    }
+    // RFC 9110 §8.6.
+    if is_bare(status, asked) {
+        return (Framing::None, None);
+    }
+    if asked.head_only {
+        return (Framing::None, named().or(exact.filter(|length| *length > 0)));
+    }
+    match exact.or_else(named) {
+        Some(0) => (Framing::None, Some(0)),
+        Some(length) => (Framing::Counted(length), Some(length)),
+        None if asked.is_old => (Framing::UntilClose, None),
+        None => (Framing::Chunked, None),
+    }
+}
+
+/// Whether the answer to any method has no body (RFC 9112 §6.3).
+fn is_bare(status: StatusCode, asked: Asked) -> bool {
+    status.is_informational()
+        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+        || (asked.connects && status.is_success())
+}
+
+fn encode(parts: &Parts, length: Option<u64>, framing: Framing, asked: Asked, is_last: bool) -> Bytes {
+    let mut head = BytesMut::with_capacity(fields::length(&parts.headers) + FRAME);
+    head.put_slice(if asked.is_old { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
+    head.put_slice(parts.status.as_str().as_bytes());
+    head.put_u8(b' ');
+    head.put_slice(parts.status.canonical_reason().unwrap_or_default().as_bytes());
+    head.put_slice(b"\r\n");
+    let switches = parts.status == StatusCode::SWITCHING_PROTOCOLS;
+    for (name, value) in &parts.headers {
+        let is_ours = *name == CONTENT_LENGTH || *name == TRANSFER_ENCODING || (*name == CONNECTION && !switches);
+        if !is_ours {
+            put(&mut head, name, value.as_bytes());
+        }
+    }
+    if let Some(length) = length {
+        put(&mut head, &CONTENT_LENGTH, itoa::Buffer::new().format(length).as_bytes());
+    }
+    if framing == Framing::Chunked {
+        put(&mut head, &TRANSFER_ENCODING, b"chunked");
+    }
+    if !switches && is_last {
+        put(&mut head, &CONNECTION, b"close");
+    } else if !switches && asked.is_old {
+        put(&mut head, &CONNECTION, b"keep-alive");
+    }
+    if !parts.headers.contains_key(DATE) {
+        put(&mut head, &DATE, date().as_bytes());
+    }
+    head.put_slice(b"\r\n");
+    head.freeze()
+}
+
+/// The time (RFC 9110 §6.6.1), written once a second.
+fn date() -> HeaderValue {
+    thread_local! {
+        static WRITTEN: RefCell<(u64, HeaderValue)> = const { RefCell::new((0, HeaderValue::from_static(""))) };
+    }
+    let now = u64::try_from(Clock::System.now().0).unwrap_or(0);
+    WRITTEN.with(|written| {
+        let mut written = written.borrow_mut();
+        if written.0 != now {
+            let mut text = String::with_capacity(32);
+            let _ = write!(text, "{}", httpdate::HttpDate::from(UNIX_EPOCH + Duration::from_secs(now)));
+            *written = (now, HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("")));
+        }
+        written.1.clone()
+    })
+}

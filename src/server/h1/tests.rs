@@ -1,0 +1,461 @@
+//! A client at the other end of a pipe, and services that read and answer as a test wants.
+
+use std::future::{Ready, ready};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use http::{HeaderMap, HeaderValue, Method};
+use http_body::Frame;
+use http_body_util::{BodyExt, channel::Channel};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+use super::*;
+use crate::base::body::BodyError;
+use crate::server::slots::Slots;
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: r\r\n\r\n";
+const LAST: &str = "GET / HTTP/1.1\r\nHost: r\r\nConnection: close\r\n\r\n";
+const WAIT: Duration = Duration::from_secs(10);
+const PIPE: usize = 64 * 1024;
+
+type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+fn bounds() -> Bounds {
+    Bounds { header_bytes: 1024, headers: 20, first: 1024, read: 4096, written: 4096, refused: (1024, WAIT) }
+}
+
+struct Served {
+    client: DuplexStream,
+    metrics: Arc<Metrics>,
+    connection: tokio::task::JoinHandle<io::Result<()>>,
+}
+
+/// Serves one connection.
+async fn serve<S, R>(service: S) -> Served
+where
+    S: Fn(Request<Body>) -> R + Send + 'static,
+    R: Future<Output = Response<Body>> + Send + 'static,
+{
+    let (client, server) = duplex(PIPE);
+    let metrics = Arc::new(Metrics::new());
+    let slots = Slots::new(1, 0, Arc::clone(&metrics));
+    let slot = slots.take(slots.room().await.unwrap(), &Arc::new(AtomicUsize::new(0)));
+    let service = move |request| -> Answering {
+        let answer = service(request);
+        Box::pin(async move { Ok(answer.await) })
+    };
+    let client_address = SocketAddr::from(([127, 0, 0, 1], 1));
+    let activity = Activity::new(WAIT, WAIT);
+    let connection = Connection::new(server, service, slot, activity, Arc::clone(&metrics), bounds(), client_address);
+    Served { client, metrics, connection: tokio::spawn(connection) }
+}
+
+impl Served {
+    async fn say(&mut self, text: &str) {
+        self.client.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    /// All that is said until the connection ends, after the client has nothing more to say.
+    async fn hear(mut self) -> String {
+        self.client.shutdown().await.unwrap();
+        let mut said = Vec::new();
+        tokio::time::timeout(WAIT, self.client.read_to_end(&mut said)).await.expect("it stays open").unwrap();
+        without_dates(&said)
+    }
+
+    /// What is said until `end`.
+    async fn hear_until(&mut self, end: &str) -> String {
+        let mut said = Vec::new();
+        while !without_dates(&said).ends_with(end) {
+            let read = tokio::time::timeout(WAIT, self.client.read_buf(&mut said)).await;
+            assert_ne!(read.expect("nothing comes").unwrap(), 0, "{}", without_dates(&said));
+        }
+        without_dates(&said)
+    }
+
+    fn counted(&self, series: &str) -> bool {
+        self.metrics.encode().contains(&format!("tidegate_{series} 1\n"))
+    }
+}
+
+/// Everything but `date` fields, one of which every answer has.
+fn without_dates(said: &[u8]) -> String {
+    let text = String::from_utf8_lossy(said);
+    let lines = text.split_inclusive("\r\n");
+    lines.filter(|line| !line.starts_with("date: ") || !line.ends_with(" GMT\r\n")).collect()
+}
+
+/// Says what the request was.
+async fn echo(request: Request<Body>) -> Response<Body> {
+    let (method, path) = (request.method().clone(), request.uri().to_string());
+    match request.into_body().collect().await {
+        Ok(body) => Response::new(Body::full(format!("{method} {path} {}", body.to_bytes().len()))),
+        Err(error) => {
+            let mut response = Response::new(Body::full(error.to_string()));
+            *response.status_mut() = StatusCode::BAD_REQUEST;
+            response
+        }
+    }
+}
+
+fn fine(_request: Request<Body>) -> Ready<Response<Body>> {
+    ready(Response::new(Body::full("fine")))
+}
+
+/// The same, and nothing after it.
+fn last(body: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+}
+
+fn ok(body: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_are_answered_in_their_order_however_they_come() {
+    let requests = "PUT /a HTTP/1.1\r\nHost: r\r\nContent-Length: 5\r\n\r\nhello\r\n\
+                    POST /b HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n2\r\nde\r\n0\r\nX-Sum: 1\r\n\r\n\
+                    GET /c HTTP/1.1\r\nConnection: close\r\n\r\n";
+    let answers = [ok("PUT /a 5"), ok("POST /b 5"), last("GET /c 0")].concat();
+    for at_once in [1, 7, usize::MAX] {
+        let mut served = serve(echo).await;
+        for piece in requests.as_bytes().chunks(at_once.min(requests.len())) {
+            served.client.write_all(piece).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(served.hear().await, answers, "{at_once}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_in_a_head_is_answered_and_nothing_behind_it_is_served() {
+    let mut served = serve(fine).await;
+    served.say(&format!("{GET}GET / HTTP/1.1\nHost: r\r\n\r\n{GET}")).await;
+    let metrics = Arc::clone(&served.metrics);
+    let said = served.hear().await;
+    let rest = said.strip_prefix(&ok("fine")).unwrap();
+    assert!(rest.starts_with("HTTP/1.1 400 Bad Request\r\n") && rest.contains("\r\nconnection: close\r\n"), "{rest}");
+    let words = "{\"errors\":[{\"code\":\"UNKNOWN\",\"message\":\"a line does not end with CR LF\"";
+    assert!(rest.contains(words) && rest.matches("HTTP/1.1").count() == 1, "{rest}");
+    assert!(metrics.encode().contains("tidegate_malformed_requests_total{fault=\"line_ending\"} 1\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_in_a_body_is_its_readers_at_once_and_ends_the_connection_after_the_answer() {
+    let mut served = serve(echo).await;
+    served.say("PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcX\r\n0\r\n\r\n").await;
+    served.say(GET).await;
+    let metrics = Arc::clone(&served.metrics);
+    let said = served.hear().await;
+    assert!(said.starts_with("HTTP/1.1 400 Bad Request\r\n") && said.matches("HTTP/1.1").count() == 1, "{said}");
+    assert!(said.ends_with("the request's body is malformed: a chunk is not as long as it says"), "{said}");
+    assert!(metrics.encode().contains("tidegate_malformed_requests_total{fault=\"chunk_end\"} 1\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_goes_on_writing_is_listened_to_within_bounds() {
+    for (bytes, limit) in [(16 * 1024, "drain_bytes"), (16, "drain_time")] {
+        let mut served = serve(fine).await;
+        served.say("\0").await;
+        served.say(&"x".repeat(bytes)).await;
+        assert!(served.hear_until("}]}\n").await.starts_with("HTTP/1.1 400"));
+        (&mut served.connection).await.unwrap().unwrap();
+        assert!(served.counted(&format!("limit_hits_total{{limit=\"{limit}\"}}")), "{limit}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_is_too_large_is_431() {
+    let of = |bytes: usize| LAST.replace("\r\n\r\n", &format!("\r\nX: {}\r\n\r\n", "x".repeat(bytes - LAST.len() - 5)));
+    for (head, status, limit) in [
+        (of(1024), "200 OK", None),
+        (of(1025), "431 Request Header Fields Too Large", Some("header_bytes")),
+        (
+            format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(21)),
+            "431 Request Header Fields Too Large",
+            Some("headers"),
+        ),
+        (
+            "GET / HTTP/1.1\r\nX: ".to_owned() + &"x".repeat(2000),
+            "431 Request Header Fields Too Large",
+            Some("header_bytes"),
+        ),
+    ] {
+        let mut served = serve(fine).await;
+        served.say(&head).await;
+        let metrics = Arc::clone(&served.metrics);
+        let said = served.hear().await;
+        assert!(said.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{said}");
+        let hits = metrics.encode();
+        for of in ["header_bytes", "headers"] {
+            let hit = hits.contains(&format!("tidegate_limit_hits_total{{limit=\"{of}\"}} 1\n"));
+            assert_eq!(hit, limit == Some(of), "{of}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_waits_is_asked_for_its_body_once_somebody_reads_it() {
+    let head = "PUT / HTTP/1.1\r\nContent-Length: 5\r\nExpect: 100-Continue\r\n\r\n";
+    let mut served = serve(echo).await;
+    served.say(head).await;
+    assert_eq!(served.hear_until("\r\n\r\n").await, "HTTP/1.1 100 Continue\r\n\r\n");
+    served.say("hello").await;
+    assert_eq!(served.hear().await, ok("PUT / 5"));
+    // One that is refused is not asked, nor one of HTTP/1.0, which knows nothing of it.
+    let mut served = serve(fine).await;
+    served.say(head).await;
+    assert_eq!(served.hear().await, last("fine"));
+    let mut served = serve(echo).await;
+    served.say(&head.replace("1.1", "1.0")).await;
+    served.say("hello").await;
+    assert!(served.hear().await.starts_with("HTTP/1.0 200 OK\r\n"));
+}
+
+/// An answer of this status, with this body, of which it is told or not how long it is.
+fn respond(status: u16, body: &'static str, is_known: bool) -> Response<Body> {
+    let body = if is_known {
+        Body::full(body)
+    } else {
+        let (mut sender, body) = Channel::<Bytes, BodyError>::new(1);
+        sender.try_send(Frame::data(Bytes::from("known late"))).unwrap();
+        Body::wrap(body)
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(status).unwrap();
+    response
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_an_answer_tells_its_length() {
+    let known = "content-length: 4\r\n\r\nbody";
+    let chunks = "transfer-encoding: chunked\r\n\r\na\r\nknown late\r\n0\r\n\r\n";
+    for (method, status, is_known, answer) in [
+        ("GET", 200, true, format!("HTTP/1.1 200 OK\r\n{known}")),
+        ("GET", 200, false, format!("HTTP/1.1 200 OK\r\n{chunks}")),
+        ("GET", 299, false, format!("HTTP/1.1 299 \r\n{chunks}")),
+        ("HEAD", 200, true, "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n".to_owned()),
+        ("HEAD", 200, false, "HTTP/1.1 200 OK\r\n\r\n".to_owned()),
+        ("GET", 204, true, "HTTP/1.1 204 No Content\r\n\r\n".to_owned()),
+        ("GET", 304, true, "HTTP/1.1 304 Not Modified\r\n\r\n".to_owned()),
+    ] {
+        let mut served = serve(move |_| ready(respond(status, "body", is_known))).await;
+        served.say(&GET.replace("GET", method)).await;
+        assert_eq!(served.hear_until(&answer).await, answer);
+        // It can be told where the next answer begins.
+        served.say(&GET.replace("GET", method)).await;
+        assert_eq!(served.hear().await, answer);
+    }
+    // HTTP/1.0 has no chunks, and a connection that ends unless both sides wish otherwise.
+    let asked = "GET / HTTP/1.0\r\n\r\n";
+    let kept = "GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n";
+    for (request, is_known, answer) in [
+        (asked, true, format!("HTTP/1.0 200 OK\r\n{}", known.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n"))),
+        (kept, true, format!("HTTP/1.0 200 OK\r\n{}", known.replace("\r\n\r\n", "\r\nconnection: keep-alive\r\n\r\n"))),
+        (kept, false, "HTTP/1.0 200 OK\r\nconnection: close\r\n\r\nknown late".to_owned()),
+    ] {
+        let mut served = serve(move |_| ready(respond(200, "body", is_known))).await;
+        served.say(&[request, request].concat()).await;
+        let times = if request == kept && is_known { 2 } else { 1 };
+        assert_eq!(served.hear().await, answer.repeat(times));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_length_of_an_answer_that_is_not_sent_is_told_as_it_was() {
+    for (method, status) in [("HEAD", 200), ("GET", 304)] {
+        let service = move |_| {
+            let mut response = respond(status, "", true);
+            response.headers_mut().insert("content-length", HeaderValue::from_static("17"));
+            ready(response)
+        };
+        let mut served = serve(service).await;
+        served.say(&GET.replace("GET", method)).await;
+        let said = served.hear().await;
+        assert!(said.ends_with("\r\ncontent-length: 17\r\n\r\n"), "{said}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn trailers_that_were_promised_go_to_a_client_that_takes_them() {
+    for (te, end) in [("TE: trailers\r\n", "0\r\nx-sum: 1\r\n\r\n"), ("", "0\r\n\r\n")] {
+        let mut served = serve(|_| {
+            let (mut sender, body) = Channel::<Bytes, BodyError>::new(2);
+            sender.try_send(Frame::data(Bytes::from("body"))).unwrap();
+            let fields = ["x-sum", "x-other"].map(|name| (name.parse().unwrap(), HeaderValue::from_static("1")));
+            sender.try_send(Frame::trailers(HeaderMap::from_iter(fields))).unwrap();
+            let mut response = Response::new(Body::wrap(body));
+            response.headers_mut().insert("trailer", HeaderValue::from_static("X-Sum"));
+            ready(response)
+        })
+        .await;
+        served.say(&LAST.replace("Host", &format!("{te}Host"))).await;
+        let said = served.hear().await;
+        assert!(said.ends_with(&format!("\r\n\r\n4\r\nbody\r\n{end}")), "{said}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_requests_trailers_are_heard() {
+    let heard = Arc::new(Mutex::new(None));
+    let mut served = serve({
+        let heard = Arc::clone(&heard);
+        move |request: Request<Body>| {
+            let heard = Arc::clone(&heard);
+            async move {
+                *heard.lock().unwrap() = request.into_body().collect().await.unwrap().trailers().cloned();
+                Response::new(Body::empty())
+            }
+        }
+    })
+    .await;
+    served.say("PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-Su").await;
+    tokio::task::yield_now().await;
+    served.say("m: 7\r\n\r\n").await;
+    served.hear().await;
+    assert_eq!(heard.lock().unwrap().as_ref().unwrap()["x-sum"], "7");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_of_an_answer_is_never_its_end() {
+    for is_known in [true, false] {
+        let mut served = serve(move |_| {
+            let (mut sender, body) = Channel::<Bytes, BodyError>::new(1);
+            sender.try_send(Frame::data(Bytes::from("half"))).unwrap();
+            sender.abort("gone".into());
+            let mut response = Response::new(Body::wrap(body));
+            if is_known {
+                response.headers_mut().insert("content-length", HeaderValue::from_static("8"));
+            }
+            ready(response)
+        })
+        .await;
+        served.say(GET).await;
+        served.say(GET).await;
+        let ended = (&mut served.connection).await.unwrap();
+        assert!(ended.is_err(), "{is_known}");
+        let said = served.hear().await;
+        assert!(!said.contains("0\r\n\r\n") && said.matches("HTTP/1.1").count() <= 1, "{said}");
+    }
+    // Longer or shorter than was said.
+    for said in ["3", "5"] {
+        let mut served = serve(move |_| {
+            let mut response = respond(200, "", false);
+            response.headers_mut().insert("content-length", HeaderValue::from_static(said));
+            ready(response)
+        })
+        .await;
+        served.say(GET).await;
+        assert!((&mut served.connection).await.unwrap().is_err(), "{said}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_wants_any_more_is_not_worked_for() {
+    struct Told(Arc<AtomicBool>);
+    impl Drop for Told {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let is_dropped = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&is_dropped);
+    let mut served = serve(move |_| {
+        let told = Told(Arc::clone(&told));
+        async move {
+            std::future::pending::<()>().await;
+            drop(told);
+            Response::new(Body::empty())
+        }
+    })
+    .await;
+    served.say(GET).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!is_dropped.load(Ordering::Relaxed));
+    drop(served.client);
+    assert!(served.connection.await.unwrap().is_err());
+    assert!(is_dropped.load(Ordering::Relaxed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_left_ends_the_connection_and_one_that_is_read_elsewhere_holds_it() {
+    let body = format!("PUT / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello{GET}");
+    let mut served = serve(fine).await;
+    served.say(&body).await;
+    assert_eq!(served.hear().await, last("fine"));
+    let mut served = serve(|request: Request<Body>| {
+        if request.method() == Method::PUT {
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                drop(request.into_body().collect().await);
+            });
+        }
+        ready(Response::new(Body::full("fine")))
+    })
+    .await;
+    served.say(&body).await;
+    assert_eq!(served.hear_until(&[ok("fine"), ok("fine")].concat()).await.len(), 2 * ok("fine").len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_protocol_passes_once_it_is_agreed_to_and_is_not_read_before() {
+    let ask = "GET / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
+    let service = |switches: bool| {
+        move |mut request: Request<Body>| {
+            let upgrade = Upgrade::of(&mut request).expect("it was asked for");
+            if switches {
+                tokio::spawn(async move {
+                    let Some(Switched { mut io, .. }) = upgrade.switched().await else { return };
+                    let mut said = [0; 4];
+                    io.read_exact(&mut said).await.unwrap();
+                    io.write_all(&said).await.unwrap();
+                });
+            }
+            async move {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                respond(if switches { 101 } else { 200 }, "", true)
+            }
+        }
+    };
+    let mut served = serve(service(true)).await;
+    served.say(ask).await;
+    tokio::task::yield_now().await;
+    served.say("\x01\0\n\n").await;
+    assert_eq!(served.hear().await, "HTTP/1.1 101 Switching Protocols\r\n\r\n\x01\0\n\n");
+    // It goes on as before if the answer is another.
+    let mut served = serve(service(false)).await;
+    served.say(ask).await;
+    tokio::task::yield_now().await;
+    served.say(ask).await;
+    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+    assert_eq!(served.hear_until(&answer.repeat(2)).await, answer.repeat(2));
+    // What came with the request is of neither protocol.
+    for switches in [true, false] {
+        let mut served = serve(service(switches)).await;
+        served.say(&[ask, "ping"].concat()).await;
+        let said = served.hear().await;
+        assert!(said.contains("HTTP/1.1 400 ") && !said.ends_with("ping"), "{said}");
+    }
+}
+
+/// The lengths of the bodies that are read to their end.
+pub(in crate::server) fn heard(bytes: &[u8]) -> Vec<u64> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let bodies = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&bodies);
+        let mut served = serve(move |request: Request<Body>| {
+            let heard = Arc::clone(&heard);
+            async move {
+                if let Ok(body) = request.into_body().collect().await {
+                    heard.lock().unwrap().push(body.to_bytes().len() as u64);
+                }
+                Response::new(Body::empty())
+            }
+        })
+        .await;
+        served.client.write_all(bytes).await.unwrap();
+        served.hear().await;
+        std::mem::take(&mut *bodies.lock().unwrap())
+    })
+}
