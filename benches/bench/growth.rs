@@ -4,8 +4,8 @@
 //! small, pull, push   1, 32, 256, 2,000 connections: the same requests or bytes in all, of 32 tokens
 //! tokens              10, 10,000, 100,000 tokens, each shown 21 times on 32 connections by a process that knew none
 //! ```
-//! The reference is the row of 32 connections, or of 10 tokens. A transfer is a request too: what 2,000 of them cost beside
-//! their bytes is in their row.
+//! The reference is the row of 32 connections, or of 10 tokens. Rows differ in the number of connections alone: the
+//! transfers are as many and as large in each.
 
 use anyhow::{Context, Result};
 use tokio::time::Instant;
@@ -22,8 +22,9 @@ const CONNECTIONS: [usize; 4] = [1, 32, 256, 2_000];
 const REFERENCE: usize = 32;
 /// Small requests of a row.
 const REQUESTS: usize = 40_000;
-/// Bytes of a row, of all transfers.
-const BYTES: u64 = 2 << 30;
+/// Transfers of a row, or one for each connection, and their bytes.
+const TRANSFERS: usize = 2_048;
+const BYTES: u64 = 1 << 20;
 const TOKENS: [usize; 3] = [10, 10_000, 100_000];
 /// How often each token is shown once it is known. A row of few tokens has as many requests as [`REQUESTS`].
 const PASSES: usize = 20;
@@ -110,18 +111,18 @@ async fn connections(common: &Common, stage: &Stage, client: &Client) -> Result<
 async fn cost(load: Load, count: usize, peer: &Peer, client: &Client, tokens: &[String], quick: bool) -> Result<f64> {
     let less = if quick { 4 } else { 1 };
     let connections = h1::open(client, peer.address, count, tokens).await?;
-    let bytes = BYTES / less / u64::try_from(count)?;
-    let gib = bytes as f64 * count as f64 / f64::from(1 << 30);
+    let (times, bytes) = ((TRANSFERS / count).max(1), BYTES / less);
+    let gib = bytes as f64 * (times * count) as f64 / f64::from(1 << 30);
     let (used, units) = match load {
         Load::Small => {
             let each = REQUESTS / usize::try_from(less)? / count;
             let (used, _) = spent(peer.pid, h1::small(connections, each)).await?;
             (used, (each * count) as f64 / 1e6)
         }
-        Load::Pull => (spent(peer.pid, bulk::pull(connections, bytes)).await?.0, gib),
+        Load::Pull => (spent(peer.pid, bulk::pull(connections, times, bytes)).await?.0, gib),
         Load::Push => {
             let uploads = bulk::begin(connections).await?;
-            (spent(peer.pid, bulk::push(uploads, bytes, bulk::Framing::Length)).await?.0, gib)
+            (spent(peer.pid, bulk::push(uploads, times, bytes, bulk::Framing::Length)).await?.0, gib)
         }
     };
     Ok(used.as_secs_f64() / units)

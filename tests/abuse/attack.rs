@@ -72,7 +72,7 @@ impl Attack {
             attack("h2 HPACK bomb", &["h2_frames"], Kind::Frames(F::Hpack)),
             attack("h2 streams", &["h2_streams"], Kind::Frames(F::Streams)),
             attack("head of 1 MiB", &["header_bytes"], Kind::Heads(Bytes)),
-            attack("head of 5,000 fields", &["header_bytes"], Kind::Heads(Count)),
+            attack("head of 5,000 fields", &["headers"], Kind::Heads(Count)),
             attack("h2 cookie crumbs", &["headers"], Kind::Heads(Cookies)),
             Self {
                 setting: "connections_per_address = 50",

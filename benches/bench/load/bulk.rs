@@ -18,14 +18,16 @@ pub(crate) enum Framing {
     Chunked,
 }
 
-/// Pulls a blob of so many bytes on every connection.
-pub(crate) async fn pull(connections: Vec<Connection>, bytes: u64) -> Result<()> {
+/// Pulls so many blobs of so many bytes on every connection, one after the other.
+pub(crate) async fn pull(connections: Vec<Connection>, times: usize, bytes: u64) -> Result<()> {
     every(connections, async move |connection| {
         let target = format!("/v2/{REPOSITORY}/blobs/{}", digest(bytes));
         let head = connection.head("GET", &target, "");
-        connection.send(head.as_bytes()).await?;
-        let answer = connection.answer().await?;
-        ensure!(answer.status == 200 && answer.length == bytes, "a pull: {answer:?}");
+        for _ in 0..times {
+            connection.send(head.as_bytes()).await?;
+            let answer = connection.answer().await?;
+            ensure!(answer.status == 200 && answer.length == bytes, "a pull: {answer:?}");
+        }
         Ok(())
     })
     .await?;
@@ -70,13 +72,17 @@ pub(super) fn origin_form(location: &str) -> &str {
     rest.and_then(|rest| rest.get(rest.find('/')?..)).unwrap_or(location)
 }
 
-/// Sends the body of every upload, all at a time.
-pub(crate) async fn push(uploads: Vec<Upload>, bytes: u64, framing: Framing) -> Result<()> {
+/// Sends so many parts of so many bytes of every upload, one after the other, of all uploads at a time.
+pub(crate) async fn push(uploads: Vec<Upload>, times: usize, bytes: u64, framing: Framing) -> Result<()> {
     every(uploads, async move |upload| {
-        upload.head(bytes, framing).await?;
-        body(&mut upload.connection, bytes, framing).await?;
-        let answer = upload.connection.answer().await?;
-        ensure!(answer.status == 202, "PATCH: {answer:?}");
+        for _ in 0..times {
+            upload.head(bytes, framing).await?;
+            body(&mut upload.connection, bytes, framing).await?;
+            let answer = upload.connection.answer().await?;
+            ensure!(answer.status == 202, "PATCH: {answer:?}");
+            let location = answer.location.context("no Location")?;
+            upload.location = origin_form(&location).to_owned();
+        }
         Ok(())
     })
     .await?;
