@@ -125,6 +125,12 @@ impl Framing {
         matches!(self.state, State::Ended)
     }
 
+    /// Whether the message whose head has come asks for another protocol.
+    #[must_use]
+    pub fn asks_to_switch(&self) -> bool {
+        self.start.is_connect() || self.fields.upgrade
+    }
+
     /// Whether the connection may speak another protocol, and what the next byte is rests on the answer to the last request,
     /// which asked for that.
     #[must_use]
@@ -197,9 +203,8 @@ impl Framing {
     }
 
     fn end(&mut self) {
-        let switches = self.start.is_connect() || self.fields.upgrade;
+        self.state = if self.asks_to_switch() { State::Undecided } else { State::Start };
         self.start = StartLine::new();
-        self.state = if switches { State::Undecided } else { State::Start };
     }
 }
 

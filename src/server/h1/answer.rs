@@ -26,22 +26,28 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// The answer to a request. `is_last`: the connection ends with it, which the request may not have asked for.
-    pub(super) fn new(response: Response<Body>, asked: Asked, is_last: bool) -> Self {
+    /// The answer to a request. `is_last`: the connection ends with it, which the request may not have asked for; `switches`:
+    /// another protocol begins behind it.
+    pub(super) fn new(response: Response<Body>, asked: Asked, is_last: bool, switches: bool) -> Self {
         let (parts, body) = response.into_parts();
         let (framing, told) = framing(&parts, &body, asked);
-        let switches = parts.status == StatusCode::SWITCHING_PROTOCOLS;
-        let is_last = is_last
-            || asked.is_last
-            || framing == Framing::UntilClose
-            || (!switches && fields::names(parts.headers.get_all(CONNECTION), b"close"));
+        // Of a protocol that nobody asked for there is nobody to speak it.
+        let is_lost = parts.status == StatusCode::SWITCHING_PROTOCOLS && !switches;
+        let closes = asked.is_last || fields::names(parts.headers.get_all(CONNECTION), b"close");
+        let is_last = is_last || is_lost || framing == Framing::UntilClose || (!switches && closes);
         let promised = match framing {
             Framing::Chunked if asked.trailers => parts.headers.get_all(TRAILER).iter().cloned().collect(),
             _ => Vec::new(),
         };
-        let head = encode(&parts, told, framing, asked, is_last);
+        let connection = match (switches, is_last, asked.is_old) {
+            (true, ..) => None,
+            (_, true, _) => Some("close"),
+            (.., true) => Some("keep-alive"),
+            _ => None,
+        };
+        let head = encode(&parts, told, framing, asked.is_old, connection, switches);
         let body = if asked.head_only || is_bare(parts.status, asked) { Body::empty() } else { body };
-        Self { sending: Sending::new(head, framing, body, promised), is_last: is_last && !switches }
+        Self { sending: Sending::new(head, framing, body, promised), is_last }
     }
 }
 
@@ -75,14 +81,20 @@ fn is_bare(status: StatusCode, asked: Asked) -> bool {
         || (asked.connects && status.is_success())
 }
 
-fn encode(parts: &Parts, length: Option<u64>, framing: Framing, asked: Asked, is_last: bool) -> Bytes {
+fn encode(
+    parts: &Parts,
+    length: Option<u64>,
+    framing: Framing,
+    is_old: bool,
+    connection: Option<&str>,
+    switches: bool,
+) -> Bytes {
     let mut head = BytesMut::with_capacity(fields::length(&parts.headers) + FRAME);
-    head.put_slice(if asked.is_old { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
+    head.put_slice(if is_old { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
     head.put_slice(parts.status.as_str().as_bytes());
     head.put_u8(b' ');
     head.put_slice(parts.status.canonical_reason().unwrap_or_default().as_bytes());
     head.put_slice(b"\r\n");
-    let switches = parts.status == StatusCode::SWITCHING_PROTOCOLS;
     for (name, value) in &parts.headers {
         let is_ours = *name == CONTENT_LENGTH || *name == TRANSFER_ENCODING || (*name == CONNECTION && !switches);
         if !is_ours {
@@ -95,10 +107,8 @@ fn encode(parts: &Parts, length: Option<u64>, framing: Framing, asked: Asked, is
     if framing == Framing::Chunked {
         put(&mut head, &TRANSFER_ENCODING, b"chunked");
     }
-    if !switches && is_last {
-        put(&mut head, &CONNECTION, b"close");
-    } else if !switches && asked.is_old {
-        put(&mut head, &CONNECTION, b"keep-alive");
+    if let Some(connection) = connection {
+        put(&mut head, &CONNECTION, connection.as_bytes());
     }
     if !parts.headers.contains_key(DATE) {
         put(&mut head, &DATE, date().as_bytes());

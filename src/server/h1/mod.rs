@@ -26,7 +26,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -34,9 +33,9 @@ use self::answer::Answer;
 use self::body::Incoming;
 use self::farewell::{Farewell, REQUEST_TIMEOUT, refusal};
 use self::head::{Asked, Unfit};
-use self::wire::{NoHead, Reading, Shared, Wire};
+use self::wire::{Head, NoHead, Reading, Shared, Wire};
 use super::activity::{Activity, Busy};
-use super::framing::{Error, Length};
+use super::framing::Error;
 use super::slots::Slot;
 use crate::base::body::Body;
 use crate::base::h1::sending::{Sending, Unsent};
@@ -93,6 +92,8 @@ enum Phase<F> {
     Asked { running: Pin<Box<F>>, asked: Asked, handover: Option<Handover> },
     /// Until both the answer and the request's body are over.
     Answering { sending: Sending, handover: Option<Handover>, _busy: Busy },
+    /// The connection speaks another protocol, and is whose who asked for that.
+    HandedOver,
     /// After what is the last answer.
     Closing,
     /// After a refusal.
@@ -135,8 +136,8 @@ where
     }
 
     /// A head has come.
-    fn ask(&mut self, head: &Bytes, length: Length) {
-        let parsed = match head::parse(head, self.bounds.headers) {
+    fn ask(&mut self, head: &Head) {
+        let parsed = match head::parse(&head.lines, self.bounds.headers) {
             Ok(parsed) => parsed,
             Err(unfit) => return self.refuse(unfit),
         };
@@ -145,11 +146,10 @@ where
             wire.wait_to_be_asked();
         }
         let is_over = wire.reading() == Reading::Over;
-        let switches = wire.switches();
         drop(wire);
-        let body = if is_over { Body::empty() } else { Body::wrap(Incoming::new(self.wire.clone(), length)) };
+        let body = if is_over { Body::empty() } else { Body::wrap(Incoming::new(self.wire.clone(), head.length)) };
         let mut request = parsed.request.map(|()| body);
-        let handover = switches.then(|| Upgrade::offer(&mut request));
+        let handover = head.switches.then(|| Upgrade::offer(&mut request));
         let running = Box::pin((self.service)(request));
         self.phase = Phase::Asked { running, asked: parsed.asked, handover };
     }
@@ -158,36 +158,36 @@ where
     fn answer(&mut self, response: Response<Body>, asked: Asked, handover: Option<Handover>) {
         let handover = handover.filter(|_| response.status() == StatusCode::SWITCHING_PROTOCOLS);
         let is_left = !matches!(self.wire.lock().reading(), Reading::Body | Reading::Trailers | Reading::Over);
-        let answer = Answer::new(response, asked, self.is_last || is_left);
+        let answer = Answer::new(response, asked, self.is_last || is_left, handover.is_some());
         self.is_last |= answer.is_last;
         self.phase = Phase::Answering { sending: answer.sending, handover, _busy: self.activity.busy() };
     }
 
-    /// The answer is out: what comes then; not ready while the request's body is being read.
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Phase<F>> {
+    /// The answer is out, and so is the request's body: what comes then.
+    fn next(&mut self, handover: Option<Handover>) -> Phase<F> {
         let mut wire = self.wire.lock();
-        let reading = wire.reading();
-        let is_hasty = wire.is_hasty();
-        Poll::Ready(match reading {
-            Reading::Body | Reading::Trailers => {
-                // It is not ready; it wakes us.
-                let _ = wire.poll_gone(cx);
-                return Poll::Pending;
-            }
-            Reading::Over if is_hasty => {
+        match (wire.reading(), handover) {
+            (Reading::Over, _) if wire.is_hasty() => {
                 drop(wire);
                 self.refused(Error::Head(Fault::Upgrade))
             }
-            Reading::Over if !self.is_last => {
+            (Reading::Over, Some(handover)) => {
+                drop(wire);
+                let place = self.slot.take();
+                // Nobody may want it any more.
+                let _ = handover.send(Switched { io: Box::new(self.wire.clone()), place: Box::new(place) });
+                Phase::HandedOver
+            }
+            (Reading::Over, None) if !self.is_last => {
                 wire.next();
                 Phase::Waiting
             }
-            Reading::Refused(error) => {
+            (Reading::Refused(error), _) => {
                 drop(wire);
                 self.refused(error)
             }
-            Reading::Head | Reading::Over | Reading::Left | Reading::Gone => Phase::Closing,
-        })
+            _ => Phase::Closing,
+        }
     }
 
     /// No request came of a head.
@@ -233,13 +233,6 @@ where
     fn part(&mut self, last: Vec<u8>) {
         self.phase = Phase::Leaving(Box::new(Farewell::new(last, self.bounds.refused, self.activity.busy())));
     }
-
-    /// The connection speaks another protocol now, and is whose who asked for that.
-    fn hand_over(&mut self, handover: Handover) {
-        let place = self.slot.take();
-        // Nobody may want it any more.
-        let _ = handover.send(Switched { io: Box::new(self.wire.clone()), place: Box::new(place) });
-    }
 }
 
 impl<T, S, F> Future for Connection<T, S, F>
@@ -260,7 +253,7 @@ where
                     let has_begun = wire.has_begun();
                     drop(wire);
                     match polled {
-                        Poll::Ready(Ok((head, length))) => this.ask(&head, length),
+                        Poll::Ready(Ok(head)) => this.ask(&head),
                         Poll::Ready(Err(why)) => this.no_head(why)?,
                         Poll::Pending if this.is_last && !has_begun => this.phase = Phase::Closing,
                         Poll::Pending => {
@@ -287,16 +280,15 @@ where
                         Poll::Ready(Err(unsent)) => return Poll::Ready(Err(io::Error::other(unsent))),
                         Poll::Pending => return this.wire.lock().poll_gone(cx).map(Err),
                     }
-                    if let Some(handover) = handover.take() {
-                        if this.wire.lock().is_hasty() {
-                            this.phase = this.refused(Error::Head(Fault::Upgrade));
-                            continue;
-                        }
-                        this.hand_over(handover);
-                        return Poll::Ready(Ok(()));
+                    let mut wire = this.wire.lock();
+                    if matches!(wire.reading(), Reading::Body | Reading::Trailers) {
+                        return wire.poll_gone(cx).map(Err);
                     }
-                    this.phase = ready!(this.poll_next(cx));
+                    drop(wire);
+                    let handover = handover.take();
+                    this.phase = this.next(handover);
                 }
+                Phase::HandedOver => return Poll::Ready(Ok(())),
                 Phase::Closing => return Pin::new(&mut this.wire).poll_shutdown(cx),
                 Phase::Leaving(farewell) => {
                     if let Some(limit) = ready!(farewell.poll(this.wire.lock().io(), cx)) {

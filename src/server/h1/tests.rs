@@ -4,6 +4,7 @@ use std::future::{Ready, ready};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
 use http_body::Frame;
 use http_body_util::{BodyExt, channel::Channel};
@@ -412,6 +413,7 @@ async fn another_protocol_passes_once_it_is_agreed_to_and_is_not_read_before() {
                 });
             }
             async move {
+                drop(request.into_body().collect().await);
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 respond(if switches { 101 } else { 200 }, "", true)
             }
@@ -429,6 +431,18 @@ async fn another_protocol_passes_once_it_is_agreed_to_and_is_not_read_before() {
     served.say(ask).await;
     let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
     assert_eq!(served.hear_until(&answer.repeat(2)).await, answer.repeat(2));
+    // The request may have a body.
+    let mut served = serve(service(true)).await;
+    served.say(&ask.replace("\r\n\r\n", "\r\nContent-Length: 2\r\n\r\n")).await;
+    served.say("{}").await;
+    tokio::task::yield_now().await;
+    served.say("ping").await;
+    assert_eq!(served.hear().await, "HTTP/1.1 101 Switching Protocols\r\n\r\nping");
+    // Nobody asked for it.
+    let mut served = serve(|_| ready(respond(101, "", true))).await;
+    served.say(GET).await;
+    served.say(GET).await;
+    assert_eq!(served.hear().await, "HTTP/1.1 101 Switching Protocols\r\nconnection: close\r\n\r\n");
     // What came with the request is of neither protocol.
     for switches in [true, false] {
         let mut served = serve(service(switches)).await;

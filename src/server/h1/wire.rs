@@ -39,6 +39,17 @@ pub(super) enum Reading {
     Refused(Error),
 }
 
+/// A head, and what its framing says of it.
+#[derive(Debug)]
+pub(super) struct Head {
+    /// All of it, with its empty line.
+    pub(super) lines: Bytes,
+    /// What follows it.
+    pub(super) length: Length,
+    /// It asks for another protocol.
+    pub(super) switches: bool,
+}
+
 /// Why no further head came.
 #[derive(Debug)]
 pub(super) enum NoHead {
@@ -99,8 +110,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
         !self.lines.is_empty()
     }
 
-    /// A whole head, with its empty line, and what follows it.
-    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Bytes, Length), NoHead>> {
+    /// A whole head.
+    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, NoHead>> {
         loop {
             let (event, taken) = self.step().map_err(NoHead::Refused)?;
             if self.lines.len() + taken.len() > self.bounds.header_bytes {
@@ -108,8 +119,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
             }
             if let Some(Event::Head(length)) = event {
                 self.reading = Reading::Body;
+                let switches = self.framing.asks_to_switch();
                 self.end_if_complete();
-                return Poll::Ready(Ok((self.take_lines(&taken), length)));
+                return Poll::Ready(Ok(Head { lines: self.take_lines(&taken), length, switches }));
             }
             self.lines.extend_from_slice(&taken);
             match ready!(self.poll_fill(cx)) {
@@ -218,11 +230,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
     pub(super) fn next(&mut self) {
         self.framing.stay();
         self.reading = Reading::Head;
-    }
-
-    /// Whether the request that has come may be the last of this protocol.
-    pub(super) fn switches(&self) -> bool {
-        self.framing.is_undecided()
     }
 
     /// Whether the client said more than it may before its request for another protocol was answered.
