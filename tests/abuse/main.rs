@@ -7,9 +7,10 @@
 //!                            --program P  another tidegate than the one cargo built: a release build
 //! ```
 //! For each attack: which limits counted (read from `/metrics`), when the last connection was gone, how far memory and
-//! descriptors came back, and how a well-behaved client fared meanwhile. Attacker and
-//! attacked origin would be other machines: here they are threads of the lowest priority, so that what the well-behaved
-//! client waits for is Tidegate. It is the wall clock all the same; only what is absurd fails the run.
+//! descriptors came back, and how a well-behaved client fared meanwhile. Attacker,
+//! attacked origin and well-behaved client would be other machines: here the first two are idle by name, and the last goes
+//! before Tidegate, so that what it waits for is Tidegate. It is the wall clock all the same, and Tidegate's own threads
+//! still wait for each other where there are few cores; only what is absurd fails the run.
 
 #![expect(clippy::print_stdout, reason = "a test program without the harness reports for itself")]
 
@@ -45,8 +46,17 @@ fn attacks(flags: &Flags) -> Vec<Attack> {
     Attack::all().into_iter().filter(|attack| named(attack.name)).collect()
 }
 
-/// The priority of what would run on another machine (nice(2)); of a thread alone, on Linux.
-pub(crate) const LEAST: i32 = 19;
+/// Has this thread, and those that it starts, give way to whoever has anything to do: what would run on another machine must
+/// not take the cores here. A low priority would not do, since whoever runs finishes a turn of some milliseconds first, but
+/// for those that are idle by name (`SCHED_IDLE`, sched(7)).
+pub(crate) fn give_way() -> Result<()> {
+    let thread = std::fs::read_link("/proc/thread-self")?;
+    let thread = thread.file_name().context("/proc/thread-self names no thread")?;
+    let done =
+        std::process::Command::new("chrt").args(["--idle", "--pid", "0"]).arg(thread).output().context("chrt")?;
+    ensure!(done.status.success(), "chrt: {}", String::from_utf8_lossy(&done.stderr));
+    Ok(())
+}
 
 /// How much of everything a run has.
 #[derive(Clone, Copy, Debug)]
@@ -88,7 +98,7 @@ fn start() -> Result<ExitCode> {
         println!("abuse: no attack has that name");
         return Ok(ExitCode::SUCCESS);
     }
-    for program in ["curl", "openssl", "python3", "sh"] {
+    for program in ["chrt", "curl", "nice", "openssl", "python3", "sh"] {
         let found = std::process::Command::new(program).arg("--help").output().is_ok();
         ensure!(found, "not installed: {program}");
     }

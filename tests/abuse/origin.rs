@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
-use crate::LEAST;
+use crate::give_way;
 
 /// More than the sockets' buffers on the way hold.
 const BIG: usize = 256 << 20;
@@ -30,7 +30,7 @@ pub(crate) async fn start(gives_way: bool) -> Result<SocketAddr> {
     let (told, address) = oneshot::channel();
     std::thread::spawn(move || {
         if gives_way {
-            rustix::process::nice(LEAST)?;
+            give_way()?;
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         LocalSet::new().block_on(&runtime, serve(told))
