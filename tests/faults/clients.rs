@@ -34,18 +34,19 @@ pub(crate) async fn vanished(case: &mut Case) -> Result<()> {
     let pushed = scene.push_zeros(case, &token, REPOSITORY, 48 * MIB).await?;
     case.must(pushed.status() == Some(201), format!("a push: {}", pushed.words()));
 
+    let door = Some(scene.public.port());
     let upload = scene.open_upload(case, &token, REPOSITORY).await?;
     let mut sending = scene.begin_patch(&upload, &token, Some(64 * MIB)).await?;
     sending.pour(4 * MIB, PATIENT).await;
     busy(case, &scene, 1, Duration::from_secs(5)).await?;
-    vanish(Place::Street, sending.port()?)?;
+    vanish(Place::Street, sending.port()?, door)?;
     let sender = busy(case, &scene, 0, Duration::from_secs(20)).await?;
 
     let mut receiving = Line::to(scene.public).await?;
     let blob = format!("/v2/{REPOSITORY}/blobs/{}", zeros(48 * MIB));
     receiving.send(&head("GET", &blob, scene.public, &[("Authorization", &token)])).await?;
     receiving.sip(MIB).await?;
-    vanish(Place::Street, receiving.port()?)?;
+    vanish(Place::Street, receiving.port()?, door)?;
     let receiver = busy(case, &scene, 0, Duration::from_secs(20)).await?;
     case.saw(format!(
         "(timeouts.idle = 4 s) the sender was let go after {:.1} s, the receiver after {:.1} s",
@@ -53,7 +54,7 @@ pub(crate) async fn vanished(case: &mut Case) -> Result<()> {
         receiver.as_secs_f64()
     ));
     for line in [&sending, &receiving] {
-        reappear(Place::Street, line.port()?)?;
+        reappear(Place::Street, line.port()?, door)?;
     }
     drop((sending, receiving));
     scene.push_and_pull(case, "after").await?;

@@ -41,19 +41,22 @@ pub(crate) fn lo_up() -> Result<()> {
     Place::Street.run("ip", "link set lo up").map(drop)
 }
 
-/// From now on nothing that has this local port in `place` arrives there or leaves it: the peer has gone without a word.
-pub(crate) fn vanish(place: Place<'_>, port: u16) -> Result<()> {
-    both(place, "-A", port, "DROP")
+/// From now on nothing arrives in `place` or leaves it that has this local port there, of connections to this port of
+/// theirs if one is given: the peer has gone without a word. A client has to give one: the kernel may choose the same local
+/// port for another connection.
+pub(crate) fn vanish(place: Place<'_>, port: u16, to: Option<u16>) -> Result<()> {
+    both(place, "-A", port, to)
 }
 
 /// The end of [`vanish`].
-pub(crate) fn reappear(place: Place<'_>, port: u16) -> Result<()> {
-    both(place, "-D", port, "DROP")
+pub(crate) fn reappear(place: Place<'_>, port: u16, to: Option<u16>) -> Result<()> {
+    both(place, "-D", port, to)
 }
 
-fn both(place: Place<'_>, verb: &str, port: u16, what: &str) -> Result<()> {
-    place.run("iptables", &format!("-w {verb} INPUT -p tcp --dport {port} -j {what}"))?;
-    place.run("iptables", &format!("-w {verb} OUTPUT -p tcp --sport {port} -j {what}")).map(drop)
+fn both(place: Place<'_>, verb: &str, port: u16, to: Option<u16>) -> Result<()> {
+    let (from, to) = to.map_or_else(Default::default, |to| (format!(" --sport {to}"), format!(" --dport {to}")));
+    place.run("iptables", &format!("-w {verb} INPUT -p tcp --dport {port}{from} -j DROP"))?;
+    place.run("iptables", &format!("-w {verb} OUTPUT -p tcp --sport {port}{to} -j DROP")).map(drop)
 }
 
 /// Every connection to this local port in `place` is reset, and every new one refused, as if nobody listened.

@@ -164,17 +164,17 @@ pub(crate) async fn vanished(case: &mut Case) -> Result<()> {
     let upload = scene.open_upload(case, &token, REPOSITORY).await?;
     let mut line = scene.begin_patch(&upload, &token, Some(256 * MIB)).await?;
     line.pour(4 * MIB, PATIENT).await;
-    vanish(yard, scene.origin.port())?;
+    vanish(yard, scene.origin.port(), None)?;
     line.pour(252 * MIB, Duration::from_secs(20)).await;
     let heard = line.hear(PATIENT).await;
     drop(line);
     case.saw(format!("PATCH: {}", heard.words()));
     case.must(!heard.is_success() && !matches!(heard, Heard::Silence), "a push into nowhere did not end as an error");
-    reappear(yard, scene.origin.port())?;
+    reappear(yard, scene.origin.port(), None)?;
 
     let fine = scene.get(TAGS, &token).await?;
     case.must(fine.status().is_some_and(|status| status < 500), format!("back again: {}", fine.words()));
-    vanish(yard, scene.origin.port())?;
+    vanish(yard, scene.origin.port(), None)?;
     for (what, most) in [("GET on a pooled connection", 20), ("the next GET", 6)] {
         let begun = Instant::now();
         let heard = scene.get(TAGS, &token).await?;
@@ -183,7 +183,7 @@ pub(crate) async fn vanished(case: &mut Case) -> Result<()> {
         case.must(matches!(heard.status(), Some(502..=504)), format!("{what} was not 502, 503 or 504"));
         case.must(took < Duration::from_secs(most), format!("{what} took {:.0} s", took.as_secs_f64()));
     }
-    reappear(yard, scene.origin.port())?;
+    reappear(yard, scene.origin.port(), None)?;
     let again = scene.push_zeros(case, &token, REPOSITORY, MIB).await?;
     case.must(again.status() == Some(201), format!("the next push ended with {}", again.words()));
     scene.close(case).await
