@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::gate::{Gate, limits, value};
 use crate::quiet::Quiet;
-use crate::{Size, early, frames, give_way, heads, many, slow};
+use crate::{Rank, Size, early, frames, heads, many, slow};
 
 /// How long the quiet client is listened to before an attack.
 const BEFORE: Duration = Duration::from_secs(2);
@@ -106,7 +106,7 @@ impl Attack {
         };
         std::thread::scope(|scope| {
             let attacker = scope.spawn(|| {
-                give_way()?;
+                Rank::Last.take()?;
                 // Its threads inherit it.
                 let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
                 runtime.block_on(attacking)

@@ -11,6 +11,8 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::Rank;
+
 /// What one Tidegate is told.
 #[derive(Debug)]
 pub(crate) struct Orders {
@@ -49,9 +51,9 @@ impl Gate {
         let out = std::fs::File::create(&log)?;
         let limit =
             orders.descriptors.map_or_else(|| "ulimit -n $(ulimit -Hn)".to_owned(), |n| format!("ulimit -n {n}"));
-        // The quiet client has a machine of its own in life: whenever it has anything to do it goes before this one.
+        let rank = Rank::Middle.arguments().join(" ");
         let mut child = Command::new("sh")
-            .args(["-c", &format!("{limit}; exec nice -n 10 \"$0\" \"$@\"")])
+            .args(["-c", &format!("{limit}; exec chrt {rank} \"$0\" \"$@\"")])
             .arg(program)
             .arg("serve")
             .arg("--config")

@@ -8,9 +8,9 @@
 //! ```
 //! For each attack: which limits counted (read from `/metrics`), when the last connection was gone, how far memory and
 //! descriptors came back, and how a well-behaved client fared meanwhile. Attacker,
-//! attacked origin and well-behaved client would be other machines: here the first two are idle by name, and the last goes
-//! before Tidegate, so that what it waits for is Tidegate. It is the wall clock all the same, and Tidegate's own threads
-//! still wait for each other where there are few cores; only what is absurd fails the run.
+//! attacked origin and well-behaved client would be other machines: here the first two get a core when nobody else wants it,
+//! and the last goes before Tidegate, so that what it waits for is Tidegate. It is the wall clock all the same; only what is
+//! absurd fails the run. Needs root for that order.
 
 #![expect(clippy::print_stdout, reason = "a test program without the harness reports for itself")]
 
@@ -31,14 +31,14 @@ mod slow;
 mod support;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
 use attack::Attack;
 use gate::{Gate, Orders};
-use support::run::Flags;
+use support::run::{Flags, become_root};
 
 /// The attacks that were asked for.
 fn attacks(flags: &Flags) -> Vec<Attack> {
@@ -46,16 +46,38 @@ fn attacks(flags: &Flags) -> Vec<Attack> {
     Attack::all().into_iter().filter(|attack| named(attack.name)).collect()
 }
 
-/// Has this thread, and those that it starts, give way to whoever has anything to do: what would run on another machine must
-/// not take the cores here. A low priority would not do, since whoever runs finishes a turn of some milliseconds first, but
-/// for those that are idle by name (`SCHED_IDLE`, sched(7)).
-pub(crate) fn give_way() -> Result<()> {
-    let thread = std::fs::read_link("/proc/thread-self")?;
-    let thread = thread.file_name().context("/proc/thread-self names no thread")?;
-    let done =
-        std::process::Command::new("chrt").args(["--idle", "--pid", "0"]).arg(thread).output().context("chrt")?;
-    ensure!(done.status.success(), "chrt: {}", String::from_utf8_lossy(&done.stderr));
-    Ok(())
+/// When a thread gets a core (sched(7)). What would run on another machine must not take the cores here, and who has a
+/// machine of his own is not kept waiting. Priorities of nice(2) would not do: a kernel that is built for servers lets whoever
+/// computes go on until its next tick, which is 4 ms off at 250 Hz.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Rank {
+    /// Attackers, and the registry they ask: when nobody else wants it.
+    Last,
+    /// Tidegate: at once, before them.
+    Middle,
+    /// The quiet client and its registry: at once, before Tidegate.
+    First,
+}
+
+impl Rank {
+    /// What chrt(1) is told of it.
+    pub(crate) fn arguments(self) -> [&'static str; 2] {
+        match self {
+            Self::Last => ["--idle", "0"],
+            Self::Middle => ["--fifo", "1"],
+            Self::First => ["--fifo", "2"],
+        }
+    }
+
+    /// Gives it to this thread, and to those that it will start.
+    pub(crate) fn take(self) -> Result<()> {
+        let thread = std::fs::read_link("/proc/thread-self")?;
+        let thread = thread.file_name().context("/proc/thread-self names no thread")?;
+        let [policy, priority] = self.arguments();
+        let done = Command::new("chrt").args([policy, "--pid", priority]).arg(thread).output().context("chrt")?;
+        ensure!(done.status.success(), "chrt: {}", String::from_utf8_lossy(&done.stderr));
+        Ok(())
+    }
 }
 
 /// How much of everything a run has.
@@ -98,8 +120,9 @@ fn start() -> Result<ExitCode> {
         println!("abuse: no attack has that name");
         return Ok(ExitCode::SUCCESS);
     }
-    for program in ["chrt", "curl", "nice", "openssl", "python3", "sh"] {
-        let found = std::process::Command::new(program).arg("--help").output().is_ok();
+    become_root("real-time priorities")?;
+    for program in ["chrt", "curl", "openssl", "python3", "sh"] {
+        let found = Command::new(program).arg("--help").output().is_ok();
         ensure!(found, "not installed: {program}");
     }
     tokio::runtime::Builder::new_multi_thread()
@@ -112,7 +135,7 @@ fn start() -> Result<ExitCode> {
 async fn run(flags: &Flags, program: &Path, attacks: Vec<Attack>) -> Result<ExitCode> {
     let size = if flags.full { FULL } else { QUICK };
     let dir = tempfile::Builder::new().prefix("tidegate-abuse-").tempdir()?;
-    let (origin, quiet) = (origin::start(true).await?, origin::start(false).await?);
+    let (origin, quiet) = (origin::start(Rank::Last).await?, origin::start(Rank::First).await?);
     let (mut outcomes, mut wrong) = (Vec::new(), Vec::new());
     for attack in attacks {
         let orders =

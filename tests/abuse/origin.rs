@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
-use crate::give_way;
+use crate::Rank;
 
 /// More than the sockets' buffers on the way hold.
 const BIG: usize = 256 << 20;
@@ -24,14 +24,11 @@ const BIG: usize = 256 << 20;
 /// How long a connection may be idle: kept ones must not look like descriptors that Tidegate lost.
 const KEPT: Duration = Duration::from_secs(15);
 
-/// Serves until the run ends, from a thread of its own: one that gives way to whoever has anything to do, or one that does
-/// not.
-pub(crate) async fn start(gives_way: bool) -> Result<SocketAddr> {
+/// Serves until the run ends, from a thread of its own.
+pub(crate) async fn start(rank: Rank) -> Result<SocketAddr> {
     let (told, address) = oneshot::channel();
     std::thread::spawn(move || {
-        if gives_way {
-            give_way()?;
-        }
+        rank.take()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         LocalSet::new().block_on(&runtime, serve(told))
     });

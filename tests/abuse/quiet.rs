@@ -11,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 
+use crate::Rank;
 use crate::client::{H1, connect_to};
 
 const PAUSE: Duration = Duration::from_millis(4);
@@ -29,6 +30,7 @@ impl Quiet {
         let thread = std::thread::spawn({
             let stop = Arc::clone(&stop);
             move || {
+                Rank::First.take()?;
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
                 runtime.block_on(ask(address, &stop, patient))
             }

@@ -72,9 +72,9 @@ Each row is an attack on a real Tidegate process: what ended it, as `tidegate_li
 and how another client fared meanwhile, which sent one small request after the other on a connection of its own. `make
 abuse` runs all of it and writes this page; nothing in it is written by hand. The run fails when an attack is not ended, when
 the limit did not count, or when descriptors or memory do not come back. Attacker, Tidegate, registries and quiet client
-share one machine. The attacker and the registry that he asks run there only when nobody else wants a core (`SCHED_IDLE`), the
-quiet client goes before Tidegate (nice 10), and its site has a registry of its own, so that what it waits for is Tidegate;
-the kernel's share of the attacker's work, and Tidegate's threads waiting for each other's core, cannot be told apart.
+share one machine. As if each had one of his own, the attacker and the registry that he asks get a core when nobody else wants
+it (`SCHED_IDLE`), and the quiet client and its own registry go before Tidegate (`SCHED_FIFO`), so that what it waits for is
+Tidegate; the kernel's share of the attacker's work cannot be told apart.
 
 What each limit means, and its key: [operations.md](operations.md), sections 9 and 12.
 ";
