@@ -119,9 +119,13 @@ async fn cost(load: Load, count: usize, peer: &Peer, client: &Client, tokens: &[
             let (used, _) = spent(peer.pid, h1::small(connections, each)).await?;
             (used, (each * count) as f64 / 1e6)
         }
-        Load::Pull => (spent(peer.pid, bulk::pull(connections, times, bytes)).await?.0, gib),
+        // TCP's windows grow with what has passed: each connection has carried a transfer before.
+        Load::Pull => {
+            let connections = bulk::pull(connections, 1, bytes).await?;
+            (spent(peer.pid, bulk::pull(connections, times, bytes)).await?.0, gib)
+        }
         Load::Push => {
-            let uploads = bulk::begin(connections).await?;
+            let uploads = bulk::push(bulk::begin(connections).await?, 1, bytes, bulk::Framing::Length).await?;
             (spent(peer.pid, bulk::push(uploads, times, bytes, bulk::Framing::Length)).await?.0, gib)
         }
     };

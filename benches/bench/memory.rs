@@ -115,7 +115,7 @@ async fn measure(word: &str, peer: &Peer, client: &Client, tokens: &[String], qu
             let mut most = Usage::read(peer)?;
             loop {
                 match timeout(SAMPLE, &mut running).await {
-                    Ok(ended) => break ended??,
+                    Ok(ended) => break drop(ended??),
                     Err(_) => most = most.max(Usage::read(peer)?),
                 }
             }
@@ -125,7 +125,7 @@ async fn measure(word: &str, peer: &Peer, client: &Client, tokens: &[String], qu
 }
 
 /// Stops what was to stall; if it has ended by itself, nothing stalled and the figure means nothing.
-fn ended(running: JoinHandle<Result<()>>) -> Result<()> {
+fn ended<T>(running: JoinHandle<Result<T>>) -> Result<()> {
     anyhow::ensure!(!running.is_finished(), "the uploads did not stall");
     running.abort();
     Ok(())

@@ -19,7 +19,7 @@ pub(crate) enum Framing {
 }
 
 /// Pulls so many blobs of so many bytes on every connection, one after the other.
-pub(crate) async fn pull(connections: Vec<Connection>, times: usize, bytes: u64) -> Result<()> {
+pub(crate) async fn pull(connections: Vec<Connection>, times: usize, bytes: u64) -> Result<Vec<Connection>> {
     every(connections, async move |connection| {
         let target = format!("/v2/{REPOSITORY}/blobs/{}", digest(bytes));
         let head = connection.head("GET", &target, "");
@@ -30,8 +30,7 @@ pub(crate) async fn pull(connections: Vec<Connection>, times: usize, bytes: u64)
         }
         Ok(())
     })
-    .await?;
-    Ok(())
+    .await
 }
 
 /// An upload that was begun: the connection and where its body goes.
@@ -73,7 +72,7 @@ pub(super) fn origin_form(location: &str) -> &str {
 }
 
 /// Sends so many parts of so many bytes of every upload, one after the other, of all uploads at a time.
-pub(crate) async fn push(uploads: Vec<Upload>, times: usize, bytes: u64, framing: Framing) -> Result<()> {
+pub(crate) async fn push(uploads: Vec<Upload>, times: usize, bytes: u64, framing: Framing) -> Result<Vec<Upload>> {
     every(uploads, async move |upload| {
         for _ in 0..times {
             upload.head(bytes, framing).await?;
@@ -85,8 +84,7 @@ pub(crate) async fn push(uploads: Vec<Upload>, times: usize, bytes: u64, framing
         }
         Ok(())
     })
-    .await?;
-    Ok(())
+    .await
 }
 
 /// Announces bodies of `announced` bytes, and sends `sent` of each.
