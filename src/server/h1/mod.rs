@@ -139,7 +139,7 @@ where
     fn ask(&mut self, head: &Head) {
         let parsed = match head::parse(&head.lines, self.bounds.headers) {
             Ok(parsed) => parsed,
-            Err(unfit) => return self.refuse(unfit),
+            Err(unfit) => return self.phase = self.unfit(unfit),
         };
         let mut wire = self.wire.lock();
         if parsed.waits {
@@ -196,7 +196,8 @@ where
             NoHead::End => self.phase = Phase::Closing,
             NoHead::TooLong => {
                 self.metrics.limit_hit(Limit::HeaderBytes);
-                self.part(refusal("431 Request Header Fields Too Large", "the request's head is too large"));
+                self.phase =
+                    self.leaving(refusal("431 Request Header Fields Too Large", "the request's head is too large"));
             }
             NoHead::Refused(error) => self.phase = self.refused(error),
             NoHead::Io(error) => return Err(error),
@@ -204,18 +205,16 @@ where
         Ok(())
     }
 
-    fn refuse(&mut self, unfit: Unfit) {
-        self.part(match unfit {
+    /// A head is no request.
+    fn unfit(&self, unfit: Unfit) -> Phase<F> {
+        match unfit {
             Unfit::Fields => {
                 self.metrics.limit_hit(Limit::Headers);
-                refusal("431 Request Header Fields Too Large", "too many header fields")
+                self.leaving(refusal("431 Request Header Fields Too Large", "too many header fields"))
             }
-            Unfit::Target => refusal("414 URI Too Long", "the request target is too long"),
-            Unfit::Parser => {
-                self.phase = self.refused(Error::Head(Fault::Parser));
-                return;
-            }
-        });
+            Unfit::Target => self.leaving(refusal("414 URI Too Long", "the request target is too long")),
+            Unfit::Parser => self.refused(Error::Head(Fault::Parser)),
+        }
     }
 
     /// What is refused for how it is written is counted, and answered where it is no part of a request that was.
@@ -227,11 +226,12 @@ where
             Error::Head(_) => refusal("400 Bad Request", error.words()),
             Error::Body(_) => Vec::new(),
         };
-        Phase::Leaving(Box::new(Farewell::new(last, self.bounds.refused, self.activity.busy())))
+        self.leaving(last)
     }
 
-    fn part(&mut self, last: Vec<u8>) {
-        self.phase = Phase::Leaving(Box::new(Farewell::new(last, self.bounds.refused, self.activity.busy())));
+    /// These are the last words.
+    fn leaving(&self, last: Vec<u8>) -> Phase<F> {
+        Phase::Leaving(Box::new(Farewell::new(last, self.bounds.refused, self.activity.busy())))
     }
 }
 
