@@ -134,15 +134,17 @@ impl Sending {
     ) -> Poll<Result<(), Unsent>> {
         loop {
             if self.output.is_empty() {
+                // Before more is taken from the body: who does not read holds what was sealed for him, and not also what
+                // would be next.
+                if !self.is_flushed {
+                    ready!(Pin::new(&mut *io).poll_flush(cx))?;
+                    self.is_flushed = true;
+                }
                 let is_waiting = self.gather(cx, most)?.is_pending();
                 if !self.is_held() {
                     self.seal();
                 }
                 if self.output.is_empty() {
-                    if !self.is_flushed {
-                        ready!(Pin::new(&mut *io).poll_flush(cx))?;
-                        self.is_flushed = true;
-                    }
                     return if is_waiting { Poll::Pending } else { Poll::Ready(Ok(())) };
                 }
             }
@@ -226,3 +228,6 @@ impl Sending {
         Poll::Ready(Ok(()))
     }
 }
+
+#[cfg(test)]
+mod tests;
