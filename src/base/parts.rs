@@ -5,7 +5,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
 
 /// Parts that are written at once.
@@ -42,6 +42,24 @@ pub fn poll_write_parts<W: AsyncWrite + Unpin, B: Buf>(
         }
         written -= first.remaining();
         parts.pop_front();
+    }
+    Poll::Ready(Ok(()))
+}
+
+/// Writes all of `rest`, and takes off what was written.
+///
+/// # Errors
+/// What the socket says; [`io::ErrorKind::WriteZero`] if it takes nothing.
+pub fn poll_write_all<W: AsyncWrite + Unpin>(
+    cx: &mut Context<'_>,
+    io: &mut W,
+    rest: &mut Bytes,
+) -> Poll<io::Result<()>> {
+    while !rest.is_empty() {
+        match ready!(Pin::new(&mut *io).poll_write(cx, rest))? {
+            0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            written => rest.advance(written),
+        }
     }
     Poll::Ready(Ok(()))
 }

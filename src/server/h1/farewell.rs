@@ -9,9 +9,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
+use crate::base::parts::poll_write_all;
 use crate::oci::error::{self, ErrorCode};
 use crate::server::activity::Busy;
 use crate::telemetry::labels::Limit;
@@ -35,8 +37,7 @@ pub(super) fn refusal(status: &str, words: &str) -> Vec<u8> {
 /// Says something, and goes.
 #[derive(Debug)]
 pub(super) struct Farewell {
-    last: Vec<u8>,
-    written: usize,
+    last: Bytes,
     is_shut: bool,
     left: u64,
     timer: Pin<Box<Sleep>>,
@@ -46,8 +47,8 @@ pub(super) struct Farewell {
 
 impl Farewell {
     /// These words, and how much is read for how long of what follows.
-    pub(super) fn new(last: Vec<u8>, (left, time): (u64, Duration), busy: Busy) -> Self {
-        Self { last, written: 0, is_shut: false, left, timer: Box::pin(tokio::time::sleep(time)), _busy: busy }
+    pub(super) fn new(last: impl Into<Bytes>, (left, time): (u64, Duration), busy: Busy) -> Self {
+        Self { last: last.into(), is_shut: false, left, timer: Box::pin(tokio::time::sleep(time)), _busy: busy }
     }
 
     /// Writes, shuts down, reads and throws away; to the end, a failure or a bound, which is then given.
@@ -68,12 +69,7 @@ impl Farewell {
         io: &mut T,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Option<Limit>>> {
-        while let Some(rest) = self.last.get(self.written..).filter(|rest| !rest.is_empty()) {
-            match ready!(Pin::new(&mut *io).poll_write(cx, rest))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                written => self.written += written,
-            }
-        }
+        ready!(poll_write_all(cx, io, &mut self.last))?;
         if !self.is_shut {
             ready!(Pin::new(&mut *io).poll_shutdown(cx))?;
             self.is_shut = true;

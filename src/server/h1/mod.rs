@@ -130,7 +130,7 @@ where
     pub(super) async fn give_up(self) {
         if matches!(self.phase, Phase::Waiting) {
             let bounds = (self.bounds.refused.0, LAST_PATIENCE);
-            let mut farewell = Farewell::new(REQUEST_TIMEOUT.to_vec(), bounds, self.activity.busy());
+            let mut farewell = Farewell::new(REQUEST_TIMEOUT, bounds, self.activity.busy());
             std::future::poll_fn(|cx| farewell.poll(self.wire.lock().io(), cx)).await;
         }
     }

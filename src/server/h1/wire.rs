@@ -14,6 +14,7 @@ use super::Bounds;
 use crate::base::body::{BodyError, Malformed};
 use crate::base::buffer;
 use crate::base::h1::fields;
+use crate::base::parts::poll_write_all;
 use crate::server::framing::{Error, Event, Framing, Length};
 use crate::telemetry::labels::Fault;
 
@@ -76,7 +77,7 @@ pub(super) struct Wire<T> {
     /// The client waits to be asked for its body.
     waits: bool,
     /// What is still to be written of that.
-    asking: &'static [u8],
+    asking: Bytes,
     /// The connection's task, when it waits for the body to be over.
     waker: Option<Waker>,
     bounds: Bounds,
@@ -91,7 +92,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
             lines: BytesMut::new(),
             reading: Reading::Head,
             waits: false,
-            asking: &[],
+            asking: Bytes::new(),
             waker: None,
             bounds,
         }
@@ -217,13 +218,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
     /// Writes what was begun before the answer. The client is not asked for its body any more.
     pub(super) fn poll_asked(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.waits = false;
-        while !self.asking.is_empty() {
-            match ready!(Pin::new(&mut self.io).poll_write(cx, self.asking))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                written => self.asking = self.asking.get(written..).unwrap_or_default(),
-            }
-        }
-        Poll::Ready(Ok(()))
+        poll_write_all(cx, &mut self.io, &mut self.asking)
     }
 
     /// The message is answered: goes on to the next one.
@@ -281,7 +276,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
     /// Reads more; false: the client has closed.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         if mem::take(&mut self.waits) {
-            self.asking = CONTINUE;
+            self.asking = Bytes::from_static(CONTINUE);
         }
         if !self.asking.is_empty() {
             ready!(self.poll_asked(cx))?;

@@ -79,7 +79,7 @@ impl From<Unsent> for Fault {
 pub struct Head {
     /// 101, or 200 to 599.
     pub status: StatusCode,
-    /// Its fields, in their order; their values share the buffer they were read into.
+    /// Its fields, in their order; their values share one copy of the head.
     pub headers: HeaderMap,
 }
 
