@@ -16,12 +16,11 @@ pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 #[error("the request's body is malformed: {0}")]
 pub struct Malformed(pub &'static str);
 
-/// A request or response body. Boxed at most once; hyper's own, over HTTP/2, and short answers not at all.
+/// A request or response body. Boxed at most once; short answers not at all.
 pub struct Body(Kind);
 
 enum Kind {
     Full(Option<Bytes>),
-    Incoming(hyper::body::Incoming),
     Boxed(Pin<Box<dyn HttpBody<Data = Bytes, Error = BodyError> + Send>>),
 }
 
@@ -83,12 +82,6 @@ pub enum CollectError {
     Broken(#[source] BodyError),
 }
 
-impl From<hyper::body::Incoming> for Body {
-    fn from(body: hyper::body::Incoming) -> Self {
-        Self(Kind::Incoming(body))
-    }
-}
-
 impl Default for Body {
     fn default() -> Self {
         Self::empty()
@@ -108,7 +101,6 @@ impl HttpBody for Body {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut self.0 {
             Kind::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Kind::Incoming(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
             Kind::Boxed(body) => body.as_mut().poll_frame(cx),
         }
     }
@@ -116,7 +108,6 @@ impl HttpBody for Body {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Kind::Full(bytes) => bytes.is_none(),
-            Kind::Incoming(body) => body.is_end_stream(),
             Kind::Boxed(body) => body.is_end_stream(),
         }
     }
@@ -124,7 +115,6 @@ impl HttpBody for Body {
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Kind::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Kind::Incoming(body) => body.size_hint(),
             Kind::Boxed(body) => body.size_hint(),
         }
     }

@@ -1,65 +1,38 @@
 //! One client connection, from its first byte to its last, on one worker.
 //!
 //! ```text
-//! TCP ─▶ PROXY header ─▶ TLS ─▶ ALPN ─┬─ h2 ─▶ frames ─▶ hyper http2 ─┐
-//!      └────── one deadline ─────────┘└─ http/1.1, none ─▶ h1 ────────┴▶ stack ▶ the service
+//! TCP ─▶ PROXY header ─▶ TLS ─▶ ALPN ─┬─ h2 ───────────────┐
+//!      └────── one deadline ─────────┘└─ http/1.1, none ─▶ h1 ┴▶ stack ▶ the service
 //! ```
 //!
-//! Every limit hyper has is written down here: some of its defaults are none, and it calls all of them unstable.
 //! HTTP/2 is spoken by ALPN only; on a plain connection its preface is a bad request.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
-use hyper::body::Incoming;
-use hyper::server::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 
 use super::activity::{Activity, Expired, Watch};
 use super::drain::Drain;
-use super::frames::Frames;
-use super::h1;
 use super::slots::{Slot, TooMany};
 use super::socket::Socket;
 use super::stack::{Answering, Inner, Stack};
 use super::tls::accept::{Accepted, accept};
 use super::tls::records::sealed_length;
 use super::tls::stream::Stream;
-use super::{Settings, proxy_protocol};
+use super::{Settings, h1, h2, proxy_protocol};
 use crate::base::body::Body;
 use crate::base::io::WriteIdle;
 use crate::base::peer::Peer;
 use crate::telemetry::labels::Limit;
 use crate::telemetry::metrics::Metrics;
 
-/// HTTP/2 receive window of a stream: what a slow registry lets a fast client pile up here, and what a fast client
-/// may have under way on a long line (80 Mbit/s at 100 ms).
-const H2_STREAM_WINDOW: u32 = 1024 * 1024;
-/// HTTP/2 receive window of a connection: several streams' worth, so that one upload whose registry stalls does not
-/// stop the others of the same client.
-const H2_CONNECTION_WINDOW: u32 = 4 * H2_STREAM_WINDOW;
-/// HTTP/2 connections whose windows grow with bandwidth and distance, to at most 16 MiB each (hyper's bound); past the
-/// constant ones a window carries 80 Mbit/s at 100 ms, and HTTP/1.1 has no such limit. Others keep the windows above.
-const H2_GROWING: usize = 32;
-/// What is kept of an answer for each stream whose client reads slowly.
-const H2_SEND_BUFFER: usize = 64 * 1024;
-/// Streams a client opened and reset before we looked at them (RFC 9113 §10.5; «rapid reset»).
-const H2_PENDING_RESETS: usize = 20;
-/// Streams we reset for a client's mistakes before the connection ends («made you reset»).
-const H2_LOCAL_RESETS: usize = 128;
-/// A field costs this much of a header list beside its bytes (RFC 9113 §6.5.2).
-const H2_FIELD_OVERHEAD: usize = 32;
-/// How often a client's end of an HTTP/2 connection is asked for a sign of life, and how long it has for one.
-const H2_PING: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(20));
 /// Bytes read at a time of heads over HTTP/1: what comes with one of its body lies here until somebody wants it, which a
 /// slow authority may have to allow first. Less than two TLS records would be copied once more.
 const H1_FIRST_READ: usize = 32 * 1024;
@@ -72,8 +45,7 @@ pub(super) struct Protocols {
     metrics: Arc<Metrics>,
     drain: Drain,
     tls: Option<Arc<rustls::ServerConfig>>,
-    h2: http2::Builder<TokioExecutor>,
-    growing: Arc<Semaphore>,
+    h2: Arc<h2::Protocol>,
 }
 
 impl Protocols {
@@ -83,21 +55,8 @@ impl Protocols {
         drain: Drain,
         tls: Option<Arc<rustls::ServerConfig>>,
     ) -> Self {
-        let list = settings.header_bytes.saturating_add(settings.headers.saturating_mul(H2_FIELD_OVERHEAD));
-        let mut h2 = http2::Builder::new(TokioExecutor::new());
-        h2.timer(TokioTimer::new())
-            .adaptive_window(false)
-            .initial_stream_window_size(H2_STREAM_WINDOW)
-            .initial_connection_window_size(H2_CONNECTION_WINDOW)
-            .max_concurrent_streams(settings.h2_streams)
-            .max_header_list_size(u32::try_from(list).unwrap_or(u32::MAX))
-            .max_send_buf_size(H2_SEND_BUFFER)
-            .max_pending_accept_reset_streams(H2_PENDING_RESETS)
-            .max_local_error_reset_streams(H2_LOCAL_RESETS)
-            .keep_alive_interval(H2_PING.0)
-            .keep_alive_timeout(H2_PING.1);
-        let growing = Arc::new(Semaphore::new(H2_GROWING));
-        Self { settings, metrics, drain, tls, h2, growing }
+        let h2 = Arc::new(h2::Protocol::new(&settings, Arc::clone(&metrics)));
+        Self { settings, metrics, drain, tls, h2 }
     }
 
     /// Serves a connection to its end.
@@ -147,11 +106,7 @@ impl Protocols {
         let Accepted { stream, server_name, h2 } = accept(config, stream, self.settings.buffer_bytes).await?;
         peer.secure = true;
         peer.server_name = server_name;
-        let transport = if h2 {
-            Transport::H2(Box::new(Frames::new(stream, Arc::clone(&self.metrics))))
-        } else {
-            Transport::H1(Box::new(stream))
-        };
+        let transport = if h2 { Transport::H2(Box::new(stream)) } else { Transport::H1(Box::new(stream)) };
         Ok(Box::new(Established { transport, peer, slot }))
     }
 
@@ -167,14 +122,7 @@ impl Protocols {
             Transport::Plain(stream) => self.run_h1(unbox(stream), slot, service, activity, client).await,
             Transport::H1(stream) => self.run_h1(unbox(stream), slot, service, activity, client).await,
             Transport::H2(stream) => {
-                let io = TokioIo::new(WriteIdle::new(stream, self.settings.idle));
-                let service =
-                    hyper::service::service_fn(move |request: Request<Incoming>| service(request.map(Body::from)));
-                let growing = self.growing.try_acquire();
-                let connection = {
-                    let mut h2 = self.h2.clone();
-                    Box::new(h2.adaptive_window(growing.is_ok()).serve_connection(io, service))
-                };
+                let connection = Box::new(h2::Connection::new(unbox(stream), service, Arc::clone(&self.h2)));
                 self.drive(connection, activity, client).await;
                 drop(slot);
             }
@@ -260,7 +208,7 @@ struct Established {
 enum Transport {
     Plain(Box<Socket<TcpStream>>),
     H1(Box<Stream<Socket<TcpStream>>>),
-    H2(Box<Frames<Stream<Socket<TcpStream>>>>),
+    H2(Box<Stream<Socket<TcpStream>>>),
 }
 
 /// What is in a box, which is gone then: a future that takes it apart keeps the box to its end.
@@ -297,17 +245,16 @@ where
     }
 }
 
-impl<I, S> Driven for http2::Connection<I, S, TokioExecutor>
+impl<T, S, F> Driven for h2::Connection<T, S>
 where
-    I: hyper::rt::Read + hyper::rt::Write + Unpin,
-    S: hyper::service::HttpService<Incoming, ResBody = Body>,
-    S::Future: Send + 'static,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    T: AsyncRead + AsyncWrite + Unpin,
+    S: Fn(Request<Body>) -> F,
+    F: Future<Output = Result<http::Response<Body>, Infallible>> + Send + 'static,
 {
-    type Error = hyper::Error;
+    type Error = h2::Error;
 
     fn leave(&mut self) {
-        Pin::new(self).graceful_shutdown();
+        Self::leave(self);
     }
 
     fn give_up(self) -> impl Future<Output = ()> + Send {

@@ -33,7 +33,6 @@ pub(super) struct Bounds {
 pub(super) struct Inbound {
     /// None once it has ended, or failed.
     inner: Option<Body>,
-    h2: bool,
     patience: Patience,
     record: Record,
     unread: Unread,
@@ -41,15 +40,8 @@ pub(super) struct Inbound {
 }
 
 impl Inbound {
-    pub(super) fn new(
-        inner: Body,
-        h2: bool,
-        bounds: Bounds,
-        record: Record,
-        unread: Unread,
-        busy: Option<Busy>,
-    ) -> Self {
-        Self { inner: Some(inner), h2, patience: Patience::new(bounds), record, unread, busy }
+    pub(super) fn new(inner: Body, bounds: Bounds, record: Record, unread: Unread, busy: Option<Busy>) -> Self {
+        Self { inner: Some(inner), patience: Patience::new(bounds), record, unread, busy }
     }
 
     fn end(&mut self) {
@@ -86,12 +78,6 @@ impl HttpBody for Inbound {
                     None => this.fail("the request's body broke off"),
                 }
                 Poll::Ready(Some(Err(error)))
-            }
-            // A stream that is reset without an error reads like one that ended; only its end says that it did
-            // (RFC 9113 §8.1). HTTP/1 bodies do not say it, and their framing leaves no such doubt.
-            Poll::Ready(None) if this.h2 && !body.is_end_stream() => {
-                this.fail("the client reset the request");
-                Poll::Ready(Some(Err(io::Error::from(io::ErrorKind::UnexpectedEof).into())))
             }
             Poll::Ready(None) => {
                 this.end();

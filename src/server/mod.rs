@@ -3,7 +3,7 @@
 //! ```text
 //! listener ─▶ worker (a thread, a runtime) ─▶ proxy_protocol ─▶ tls ─▶ connection ─▶ stack ─▶ the service
 //!   slots: how many, from whom                  └── one deadline ──┘     activity       │
-//!   descriptors: what the system allows        h1, framing: one meaning, frames: calm   │
+//!   descriptors: what the system allows        h1, framing: one meaning; h2: calm, windows │
 //!                                                                          observe: record, inbound (idle, rate),
 //!                                                                          refused (what nobody reads)
 //! drain: serving ─▶ unready ─▶ draining ─▶ closed, and what was cut
@@ -17,11 +17,12 @@
 mod activity;
 pub mod certificates;
 mod connection;
+mod date;
 pub mod descriptors;
 pub mod drain;
 pub mod framing;
-mod frames;
 mod h1;
+mod h2;
 mod inbound;
 pub mod listener;
 pub mod observe;

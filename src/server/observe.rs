@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::activity::{Activity, Busy};
@@ -82,8 +82,7 @@ impl Observer {
         } else {
             let body = match &unread {
                 Some(unread) => {
-                    let h2 = head.version == Version::HTTP_2;
-                    Body::wrap(Inbound::new(body, h2, self.inbound, record, unread.clone(), Some(busy.clone())))
+                    Body::wrap(Inbound::new(body, self.inbound, record, unread.clone(), Some(busy.clone())))
                 }
                 None => body,
             };

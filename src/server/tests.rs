@@ -31,7 +31,7 @@ const NAME: &str = "registry.example.com";
 const SOON: Duration = Duration::from_secs(20);
 
 /// Settings no test hits by accident, on a port of the system's choice.
-fn settings() -> Settings {
+pub(super) fn settings() -> Settings {
     Settings {
         address: SocketAddr::from(([127, 0, 0, 1], 0)),
         tls: None,
@@ -226,4 +226,4 @@ impl rustls::client::danger::ServerCertVerifier for Unchecked {
     }
 }
 
-type Answer = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
+pub(super) type Answer = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;

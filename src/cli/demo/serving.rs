@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use anyhow::{Context as _, ensure};
 use http::header::HOST;
 use http::{Request, Response};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -102,7 +103,7 @@ pub(super) async fn get(from: SocketAddr, path: &str) -> anyhow::Result<String> 
     let request = Request::get(path).header(HOST, from.to_string()).body(Body::empty())?;
     let response = send(from, request).await?;
     let status = response.status();
-    let body = Body::from(response.into_body()).collect_bounded(LARGEST).await?;
+    let body = Body::wrap(response.into_body().map_err(Into::into)).collect_bounded(LARGEST).await?;
     ensure!(status.is_success(), "GET {path}: {status}");
     Ok(String::from_utf8_lossy(&body).into_owned())
 }

@@ -1,20 +1,16 @@
 //! An answer on its way out: its head, and how its length is told (RFC 9112 §6).
 
-use std::cell::RefCell;
-use std::fmt::Write as _;
-use std::time::{Duration, UNIX_EPOCH};
-
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRAILER, TRANSFER_ENCODING};
 use http::response::Parts;
-use http::{HeaderValue, Response, StatusCode};
+use http::{Response, StatusCode};
 use http_body::Body as _;
 
 use super::head::Asked;
 use crate::base::body::Body;
-use crate::base::clock::Clock;
 use crate::base::h1::fields::{self, put};
 use crate::base::h1::sending::{Framing, Sending};
+use crate::server::date;
 
 /// What a head has beside its fields.
 const FRAME: usize = 160;
@@ -111,25 +107,8 @@ fn encode(
         put(&mut head, &CONNECTION, connection.as_bytes());
     }
     if !parts.headers.contains_key(DATE) {
-        put(&mut head, &DATE, date().as_bytes());
+        put(&mut head, &DATE, date::now().as_bytes());
     }
     head.put_slice(b"\r\n");
     head.freeze()
-}
-
-/// The time (RFC 9110 §6.6.1), written once a second.
-fn date() -> HeaderValue {
-    thread_local! {
-        static WRITTEN: RefCell<(u64, HeaderValue)> = const { RefCell::new((0, HeaderValue::from_static(""))) };
-    }
-    let now = u64::try_from(Clock::System.now().0).unwrap_or(0);
-    WRITTEN.with(|written| {
-        let mut written = written.borrow_mut();
-        if written.0 != now {
-            let mut text = String::with_capacity(32);
-            let _ = write!(text, "{}", httpdate::HttpDate::from(UNIX_EPOCH + Duration::from_secs(now)));
-            *written = (now, HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("")));
-        }
-        written.1.clone()
-    })
 }

@@ -23,7 +23,7 @@ fn inbound(min_rate: u64) -> (Body, mpsc::Sender<Bytes>, Ending) {
     let unread = Unread::new(bounds, Arc::clone(record.metrics()));
     let (sender, body) = channel();
     let bounds = Bounds { idle: IDLE, min_rate };
-    (Body::wrap(Inbound::new(body, false, bounds, record, unread, None)), sender, ending)
+    (Body::wrap(Inbound::new(body, bounds, record, unread, None)), sender, ending)
 }
 
 async fn next(body: &mut Body) -> Option<Result<Bytes, String>> {

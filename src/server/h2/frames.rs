@@ -1,11 +1,11 @@
-//! HTTP/2 frames, counted beneath hyper.
+//! HTTP/2 frames, counted beneath the crate that speaks it.
 //!
-//! hyper bounds resets, CONTINUATION and empty DATA, and takes any number of SETTINGS, PING, WINDOW_UPDATE and
+//! h2 bounds resets, CONTINUATION and empty DATA, and takes any number of SETTINGS, PING, WINDOW_UPDATE and
 //! PRIORITY frames, each of which costs it work or an answer (RFC 9113 §10.5). This looks at nothing but the nine bytes
 //! each frame begins with, in both directions, and changes none:
 //!
 //! ```text
-//! client ─▶ TLS ─▶ Frames ─▶ hyper      a frame too many: GOAWAY (ENHANCE_YOUR_CALM), and the end
+//! client ─▶ TLS ─▶ Frames ─▶ h2         a frame too many: GOAWAY (ENHANCE_YOUR_CALM), and the end
 //!                    Budget
 //! client ◀─ TLS ◀─ Frames ◀─ hyper      refused streams and hyper's own ENHANCE_YOUR_CALM are counted
 //! ```
@@ -23,6 +23,7 @@ use tokio::time::Instant;
 
 use self::budget::{Budget, Spent};
 use self::reader::{DATA, GOAWAY, HEADERS, RST_STREAM, Reader};
+use super::pulse::Heard;
 use crate::telemetry::labels::{Fault, Limit};
 use crate::telemetry::metrics::Metrics;
 
@@ -43,6 +44,7 @@ pub(super) struct Flood;
 pub(super) struct Frames<T> {
     inner: T,
     metrics: Arc<Metrics>,
+    heard: Arc<Heard>,
     client: Reader,
     server: Reader,
     budget: Budget,
@@ -55,14 +57,15 @@ pub(super) struct Frames<T> {
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Frames<T> {
     /// Counts from the connection's first byte.
-    pub(super) fn new(inner: T, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(inner: T, metrics: Arc<Metrics>, heard: Arc<Heard>) -> Self {
         let budget = Budget::new(Instant::now());
         let (client, server) = (Reader::of_client(), Reader::of_server());
-        Self { inner, metrics, client, server, budget, last: 0, answered: 0, flooded: false }
+        Self { inner, metrics, heard, client, server, budget, last: 0, answered: 0, flooded: false }
     }
 
     /// What the client sent. Whether it may go on is in `flooded`.
     fn received(&mut self, bytes: &[u8]) {
+        self.heard.came(bytes.len());
         let Self { client, budget, last, flooded, .. } = self;
         client.read(bytes, |frame| {
             if frame.kind == HEADERS {
@@ -72,7 +75,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Frames<T> {
         });
     }
 
-    /// What hyper sent.
+    /// What h2 sent.
     fn sent(&mut self, bytes: &[u8]) {
         let Self { server, budget, metrics, answered, .. } = self;
         server.read(bytes, |frame| match (frame.kind, frame.code) {

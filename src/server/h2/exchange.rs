@@ -1,0 +1,118 @@
+//! One stream: a request at the service, then its answer on its way out.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::Reason;
+use h2::server::SendResponse;
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http_body::Body as _;
+use pin_project_lite::pin_project;
+
+use super::outgoing::{Outgoing, Unsent};
+use crate::base::body::Body;
+use crate::server::date;
+use crate::telemetry::labels::Limit;
+use crate::telemetry::metrics::Metrics;
+
+/// What belongs to a connection over HTTP/1.1 and may not stand in an answer (RFC 9113 §8.2.2).
+const OF_CONNECTIONS: [HeaderName; 5] = [
+    CONNECTION,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+pin_project! {
+    /// # Cancel safety
+    /// Dropping it resets the stream.
+    pub(super) struct Exchange<F> {
+        #[pin]
+        running: Option<F>,
+        reply: SendResponse<Bytes>,
+        outgoing: Option<Outgoing>,
+        head_only: bool,
+        idle: Duration,
+        metrics: Arc<Metrics>,
+    }
+}
+
+impl<F> Exchange<F> {
+    /// `idle`: how long a client may keep the stream's window shut.
+    pub(super) fn new(
+        running: F,
+        reply: SendResponse<Bytes>,
+        head_only: bool,
+        idle: Duration,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { running: Some(running), reply, outgoing: None, head_only, idle, metrics }
+    }
+}
+
+impl<F> Future for Exchange<F>
+where
+    F: Future<Output = Result<Response<Body>, Infallible>>,
+{
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        if let Some(running) = this.running.as_mut().as_pin_mut() {
+            let Poll::Ready(Ok(response)) = running.poll(cx) else {
+                // A client that does not want the answer any more says so, or is gone.
+                return this.reply.poll_reset(cx).map(drop);
+            };
+            this.running.set(None);
+            *this.outgoing = answer(this.reply, response, *this.head_only, *this.idle);
+        }
+        let Some(outgoing) = this.outgoing else { return Poll::Ready(()) };
+        if let Err(unsent) = ready!(outgoing.poll(cx)) {
+            if matches!(unsent, Unsent::Idle) {
+                this.metrics.limit_hit(Limit::Idle);
+            }
+            tracing::debug!(error = &unsent as &dyn std::error::Error, "an answer was not sent to its end");
+        }
+        // Its body is over, whatever else of the stream is still under way.
+        *this.outgoing = None;
+        Poll::Ready(())
+    }
+}
+
+/// Sends an answer's head, and gives what is to follow it.
+fn answer(
+    reply: &mut SendResponse<Bytes>,
+    response: Response<Body>,
+    head_only: bool,
+    idle: Duration,
+) -> Option<Outgoing> {
+    let (mut parts, body) = response.into_parts();
+    let has_body = !(body.is_end_stream() || head_only || is_bare(parts.status));
+    for name in OF_CONNECTIONS {
+        parts.headers.remove(name);
+    }
+    if let Some(length) = body.size_hint().exact().filter(|length| has_body || (head_only && *length > 0)) {
+        parts.headers.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
+    }
+    parts.headers.entry(DATE).or_insert_with(date::now);
+    match reply.send_response(Response::from_parts(parts, ()), !has_body) {
+        Ok(stream) => has_body.then(|| Outgoing::new(stream, body, idle)),
+        Err(error) => {
+            tracing::debug!(%error, "an answer could not be sent");
+            reply.send_reset(Reason::INTERNAL_ERROR);
+            None
+        }
+    }
+}
+
+/// Whether the answer to any method has no body (RFC 9110 §6.4.1).
+fn is_bare(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
