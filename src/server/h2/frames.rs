@@ -7,7 +7,7 @@
 //! ```text
 //! client ─▶ TLS ─▶ Frames ─▶ h2         a frame too many: GOAWAY (ENHANCE_YOUR_CALM), and the end
 //!                    Budget
-//! client ◀─ TLS ◀─ Frames ◀─ hyper      refused streams and hyper's own ENHANCE_YOUR_CALM are counted
+//! client ◀─ TLS ◀─ Frames ◀─ h2         refused streams and h2's own ENHANCE_YOUR_CALM are counted
 //! ```
 
 mod budget;

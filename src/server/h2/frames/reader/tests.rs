@@ -36,7 +36,7 @@ fn the_codes_of_resets_and_good_byes_are_read() {
     assert_eq!(read(&mut reader, &frame(RST_STREAM, 0, 1, &7u32.to_be_bytes()))[0].code, Some(7));
     let payload = [&5u32.to_be_bytes()[..], &11u32.to_be_bytes(), b"calm"].concat();
     assert_eq!(read(&mut reader, &frame(GOAWAY, 0, 0, &payload))[0].code, Some(11));
-    // One of the wrong size is passed on for hyper to refuse, and what follows is still understood.
+    // One of the wrong size is passed on for h2 to refuse, and what follows is still understood.
     assert_eq!(read(&mut reader, &frame(RST_STREAM, 0, 1, b"12345"))[0].code, None);
     assert_eq!(read(&mut reader, &frame(6, 0, 0, &[0; 8]))[0].kind, 6);
 }
