@@ -59,6 +59,7 @@ impl Attack {
             attack("slow body, none", &["idle"], Kind::Slow(S::NoBody)),
             Self { setting: rate, ..attack("slow body, a trickle", &["min_rate"], Kind::Slow(S::Trickle)) },
             attack("slow reader", &["idle"], Kind::Slow(S::Reader)),
+            attack("slow reader, h2 window shut", &["idle"], Kind::Slow(S::ShutH2)),
             attack("idle h2, unused", &["request_head"], Kind::Slow(S::UnusedH2)),
             attack("idle h2, used once", &["keep_alive"], Kind::Slow(S::UsedH2)),
             attack("h2 rapid reset", &["h2_frames"], Kind::Frames(F::RapidReset)),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::Command;
@@ -11,11 +12,13 @@ use tokio::time::{sleep, timeout};
 
 use crate::Size;
 use crate::client::{H1, H2, PATIENCE, connect, until_the_end};
-use crate::frames::get;
+use crate::frames::{get, get_with};
 use crate::gate::{Gate, value};
-use crate::support::h2::PREFACE;
+use crate::support::h2::{PREFACE, RST_STREAM, frame};
 
 const TRICKLE: Duration = Duration::from_millis(100);
+/// Why a stream is reset (RFC 9113 §7).
+const CANCEL: u32 = 8;
 
 /// Where a client stops.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +35,8 @@ pub(crate) enum Slow {
     Trickle,
     /// In a long answer.
     Reader,
+    /// With its HTTP/2 window shut, in a long answer.
+    ShutH2,
     /// Before the first HTTP/2 stream.
     UnusedH2,
     /// After it.
@@ -57,8 +62,12 @@ pub(crate) async fn run(slow: Slow, gate: &Gate, size: Size) -> Result<String> {
     }
     let expected = matches!(slow, Slow::Head | Slow::NoBody | Slow::Trickle);
     ensure!(!expected || told == size.connections, "only {told} of {} were told 408", size.connections);
-    let words = if told > 0 { format!(", {told} with 408") } else { String::new() };
-    Ok(format!("{} of {} closed{words}", size.connections, size.connections))
+    let words = match slow {
+        Slow::ShutH2 => "reset".into(),
+        _ if told > 0 => format!("closed, {told} with 408"),
+        _ => "closed".to_owned(),
+    };
+    Ok(format!("{} of {} {words}", size.connections, size.connections))
 }
 
 /// One of them, to its end. Whether it was answered 408.
@@ -75,6 +84,10 @@ async fn one(slow: Slow, address: std::net::SocketAddr) -> Result<bool> {
                 io.write_all(&get(1, true)).await?;
             }
             until_the_end(io).await?;
+            return Ok(false);
+        }
+        Slow::ShutH2 => {
+            shut(address).await?;
             return Ok(false);
         }
         Slow::Silence | Slow::Reader => "",
@@ -94,6 +107,21 @@ async fn one(slow: Slow, address: std::net::SocketAddr) -> Result<bool> {
     let answer = until_the_end(reader).await?;
     trickle.abort();
     Ok(answer.starts_with(b"HTTP/1.1 408 "))
+}
+
+/// A client that asks for much and takes no more than the first window of it, until that stream is taken back.
+async fn shut(address: std::net::SocketAddr) -> Result<()> {
+    let mut io = connect(address, H2).await?;
+    io.write_all(&[PREFACE, &get_with(1, "/big", &[], true)].concat()).await?;
+    let reset = frame(RST_STREAM, 0, 1, &CANCEL.to_be_bytes());
+    let reading = async {
+        let mut said = BytesMut::new();
+        while !said.ends_with(&reset) {
+            ensure!(io.read_buf(&mut said).await? > 0, "the connection was closed, not the stream");
+        }
+        Ok(())
+    };
+    timeout(PATIENCE, reading).await.context("nobody ended it")?
 }
 
 /// Clients that ask for much and read nothing. They cannot see their end, which would come after all they did not read:
