@@ -93,3 +93,6 @@ pub(super) fn parse(head: &Bytes, most: usize) -> Result<Parsed, Unfit> {
     *request.headers_mut() = headers;
     Ok(Parsed { request, asked, waits })
 }
+
+#[cfg(test)]
+mod tests;

@@ -160,11 +160,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
                 Ok((Some(Event::End), taken)) => {
                     let lines = self.take_lines(&taken);
                     match fields::trailers(&lines) {
-                        Ok(trailers) => {
+                        Ok(trailers) if lines.len() <= self.bounds.header_bytes => {
                             self.end();
                             return Poll::Ready((!trailers.is_empty()).then(|| Ok(Frame::trailers(trailers))));
                         }
-                        Err(_) => self.refuse(Error::Body(Fault::Trailer)),
+                        _ => self.refuse(Error::Body(Fault::Trailer)),
                     }
                 }
                 Ok((_, taken)) => {
