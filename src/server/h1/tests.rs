@@ -168,6 +168,17 @@ async fn a_client_that_goes_on_writing_is_listened_to_within_bounds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_reads_the_end_of_a_farewell_while_it_may_still_write() {
+    let mut served = serve(fine).await;
+    served.say("GET / HTTP/1.1\n").await;
+    let mut said = String::new();
+    served.client.read_to_string(&mut said).await.unwrap();
+    assert!(said.starts_with("HTTP/1.1 400 "), "{said}");
+    served.say("more").await;
+    assert!(!served.connection.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_head_that_is_too_large_is_431() {
     let of = |bytes: usize| LAST.replace("\r\n\r\n", &format!("\r\nX: {}\r\n\r\n", "x".repeat(bytes - LAST.len() - 5)));
     for (head, status, limit) in [

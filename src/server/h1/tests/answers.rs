@@ -22,6 +22,10 @@ async fn how_an_answer_tells_its_length() {
         served.say(&GET.replace("GET", method)).await;
         assert_eq!(served.hear().await, answer);
     }
+    // Of nothing there is no telling whether a GET would have had it.
+    let mut served = serve(|_| ready(respond(200, "", true))).await;
+    served.say(&GET.replace("GET", "HEAD")).await;
+    assert_eq!(served.hear().await, "HTTP/1.1 200 OK\r\n\r\n");
     // HTTP/1.0 has no chunks, and a connection that ends unless both sides wish otherwise.
     let asked = "GET / HTTP/1.0\r\n\r\n";
     let kept = "GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n";
