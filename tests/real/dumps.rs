@@ -16,8 +16,9 @@ use tokio::process::Command;
 use crate::gateway::{Files, PROGRAM, signal, started, within};
 use crate::registry::free_port;
 
-/// Lets cores be as large as they are, and becomes the program.
-const WITH_CORES: &str = "ulimit -c unlimited && exec \"$0\" \"$@\"";
+/// Lets cores be as large as they are, and becomes the program. Whoever is started in the background may have been told to
+/// ignore QUIT (POSIX, sh, «Signals and Error Handling»).
+const WITH_CORES: &str = "ulimit -c unlimited && exec env --default-signal=ABRT,QUIT \"$0\" \"$@\"";
 
 /// Runs the program, says so, and when asked looks into its memory: from the same user, from its parent, and without
 /// a capability that root would have.
