@@ -31,9 +31,13 @@ const GIGABIT: f64 = 125e6;
 /// h2 carries 0.9 of what h1 carries: it takes 1.11 of the time.
 const MOST: f64 = 1.11;
 
-/// What `--only` calls the two lines, and their width.
-const LINES: [(&str, Option<f64>, &str); 2] =
-    [("wide", None, "of any width"), ("gigabit", Some(GIGABIT), "of 1 Gbit/s")];
+/// What `--only` calls each line, its width, how long it is, and its name. What HTTP/2 takes longer over one of any width
+/// and no length is not the line's doing.
+const LINES: [(&str, Option<f64>, Duration, &str); 3] = [
+    ("near", None, Duration::ZERO, "over 0 ms, of any width"),
+    ("wide", None, DELAY, "over 100 ms, of any width"),
+    ("gigabit", Some(GIGABIT), DELAY, "over 100 ms, of 1 Gbit/s"),
+];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
@@ -57,14 +61,13 @@ pub(crate) async fn run(common: &Common) -> Result<Report> {
     let tokens = stage.mint.tokens(1)?;
     let peers = stage.start_all(common, |kind| *kind != Kind::NginxBuffering).await?;
     let mut report = Report { title: format!("Over a line of 100 ms, median of {}", common.rounds), rows: Vec::new() };
-    for (word, rate, name) in LINES.into_iter().filter(|(word, ..)| common.wants(word)) {
+    for (word, rate, delay, name) in LINES.into_iter().filter(|(word, ..)| common.wants(word)) {
         let mut lines = Vec::new();
         for peer in &peers {
-            lines.push((peer, Line { delay: DELAY, rate }.to(peer.address)?));
+            lines.push((peer, Line { delay, rate }.to(peer.address)?));
         }
         for way in [Way::Pull, Way::Push] {
-            let row =
-                |version: &str| Row::new(format!("{} over 100 ms, {name}, {version}", way.word()), "s/GiB", Vec::new());
+            let row = |version: &str| Row::new(format!("{} {name}, {version}", way.word()), "s/GiB", Vec::new());
             let (mut first, mut second) = (row("h1"), row("h2"));
             for round in 0..common.rounds {
                 for (peer, start) in in_turn(&lines, round) {
@@ -79,7 +82,9 @@ pub(crate) async fn run(common: &Common) -> Result<Report> {
                     second.add(name, ours, h2);
                 }
             }
-            if let Some(h1) = first.ours() {
+            if delay > Duration::ZERO
+                && let Some(h1) = first.ours()
+            {
                 second.targets.push(Target { against: Against::Other("h1", h1), most: MOST });
             }
             report.rows.extend([first, second]);
