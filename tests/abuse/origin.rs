@@ -21,6 +21,10 @@ use crate::Rank;
 /// More than the sockets' buffers on the way hold.
 const BIG: usize = 256 << 20;
 
+/// What the kernel takes of an answer at a time. On a kernel that does not interrupt system calls (PREEMPT_NONE) whoever writes
+/// more holds a core for as long as that takes, whatever his rank.
+const SENT: usize = 64 << 10;
+
 /// How long a connection may be idle: kept ones must not look like descriptors that Tidegate lost.
 const KEPT: Duration = Duration::from_secs(15);
 
@@ -41,6 +45,7 @@ async fn serve(told: oneshot::Sender<SocketAddr>) -> Result<()> {
     let big = Bytes::from(vec![0; BIG]);
     loop {
         let (stream, _) = listener.accept().await?;
+        socket2::SockRef::from(&stream).set_send_buffer_size(SENT)?;
         let big = big.clone();
         let service = service_fn(move |request| answer(request, big.clone()));
         tokio::task::spawn_local(async move {
