@@ -106,11 +106,11 @@ impl Line {
         hop_by_hop(&mut parts.headers);
         // A registry that refuses hangs up with most of the body unread. Its words are taken in before that.
         let body = if parts.status.is_client_error() || parts.status.is_server_error() {
-            let body = Body::wrap(body.map_err(Into::into)).collect_bounded(LARGEST_ERROR).await?;
+            let body = body.collect_bounded(LARGEST_ERROR).await?;
             passage.refused(&body);
             Body::full(body)
         } else {
-            Body::wrap(body.map_err(Into::into))
+            body
         };
         Ok(Response::from_parts(parts, body))
     }

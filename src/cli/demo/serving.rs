@@ -87,12 +87,12 @@ where
 ///
 /// # Cancel safety
 /// Dropping the future closes the connection.
-pub(super) async fn send(to: SocketAddr, request: Request<Body>) -> anyhow::Result<Response<Incoming>> {
+pub(super) async fn send(to: SocketAddr, request: Request<Body>) -> anyhow::Result<Response<Body>> {
     let stream = TcpStream::connect(to).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     // Ends by itself with the exchange, or with the runtime.
     tokio::spawn(connection);
-    Ok(sender.send_request(request).await?)
+    Ok(sender.send_request(request).await?.map(|body| Body::wrap(body.map_err(Into::into))))
 }
 
 /// `GET`, which has to be answered 200.
@@ -103,7 +103,7 @@ pub(super) async fn get(from: SocketAddr, path: &str) -> anyhow::Result<String> 
     let request = Request::get(path).header(HOST, from.to_string()).body(Body::empty())?;
     let response = send(from, request).await?;
     let status = response.status();
-    let body = Body::wrap(response.into_body().map_err(Into::into)).collect_bounded(LARGEST).await?;
+    let body = response.into_body().collect_bounded(LARGEST).await?;
     ensure!(status.is_success(), "GET {path}: {status}");
     Ok(String::from_utf8_lossy(&body).into_owned())
 }

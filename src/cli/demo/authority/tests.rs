@@ -2,7 +2,6 @@ use std::time::Duration;
 
 use http::header::{AUTHORIZATION, HOST};
 use http::{HeaderValue, Method, Request};
-use http_body_util::BodyExt;
 use serde_json::Value;
 
 use super::{Authority, USER};
@@ -32,7 +31,7 @@ async fn ask(authority: &Authority, method: Method, path: &str, login: Option<He
     }
     let response = send(authority.address, request).await.unwrap();
     let status = response.status().as_u16();
-    let body = Body::wrap(response.into_body().map_err(Into::into)).collect_bounded(1 << 16).await.unwrap();
+    let body = response.into_body().collect_bounded(1 << 16).await.unwrap();
     (status, serde_json::from_slice(&body).unwrap())
 }
 
