@@ -16,20 +16,49 @@ use tokio::time::{Instant, Sleep};
 /// buffers can grow to, megabytes for each transfer to a peer that reads slowly.
 pub const UNSENT: u32 = 256 * 1024;
 
+/// How long the other end may keep what is sent to it waiting.
+#[derive(Debug)]
+pub struct Stall {
+    idle: Duration,
+    /// Since the first wait: most that is sent never has one.
+    timer: Option<Pin<Box<Sleep>>>,
+    waits: bool,
+}
+
+impl Stall {
+    /// At most `idle` at a time.
+    pub fn new(idle: Duration) -> Self {
+        Self { idle, timer: None, waits: false }
+    }
+
+    /// It went on: the next wait is another.
+    pub fn went_on(&mut self) {
+        self.waits = false;
+    }
+
+    /// It cannot go on. Ready when that has been so for too long.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let idle = self.idle;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
+        if !self.waits {
+            self.waits = true;
+            timer.as_mut().reset(Instant::now() + idle);
+        }
+        timer.as_mut().poll(cx)
+    }
+}
+
 /// `inner`, failing with [`io::ErrorKind::TimedOut`] once a write made no progress for `idle`.
 #[derive(Debug)]
 pub struct WriteIdle<T> {
     inner: T,
-    idle: Duration,
-    /// Since the first write that had to wait: most connections never have one.
-    timer: Option<Pin<Box<Sleep>>>,
-    stalled: bool,
+    stall: Stall,
 }
 
 impl<T> WriteIdle<T> {
     /// Guards `inner`.
     pub fn new(inner: T, idle: Duration) -> Self {
-        Self { inner, idle, timer: None, stalled: false }
+        Self { inner, stall: Stall::new(idle) }
     }
 
     /// What it guarded.
@@ -39,16 +68,10 @@ impl<T> WriteIdle<T> {
 
     fn watch<R>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
         if outcome.is_ready() {
-            self.stalled = false;
+            self.stall.went_on();
             return outcome;
         }
-        let idle = self.idle;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
-        if !self.stalled {
-            self.stalled = true;
-            timer.as_mut().reset(Instant::now() + idle);
-        }
-        ready!(timer.as_mut().poll(cx));
+        ready!(self.stall.poll(cx));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the other end reads nothing")))
     }
 }

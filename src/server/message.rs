@@ -1,15 +1,26 @@
-//! The time, as answers tell it (RFC 9110 §6.6.1), written once a second.
+//! What messages say alike over HTTP/1.1 and HTTP/2.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::time::{Duration, UNIX_EPOCH};
 
-use http::HeaderValue;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::base::clock::Clock;
 
-/// What `Date` says now.
-pub(super) fn now() -> HeaderValue {
+/// The length that `Content-Length` tells of a body. That it is told once, and true, is seen to elsewhere.
+pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Whether the answer to any method has no body (RFC 9110 §6.4.1).
+pub(super) fn is_bare(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+/// What `Date` says now (RFC 9110 §6.6.1), written once a second.
+pub(super) fn date() -> HeaderValue {
     thread_local! {
         static WRITTEN: RefCell<(u64, HeaderValue)> = const { RefCell::new((0, HeaderValue::from_static(""))) };
     }

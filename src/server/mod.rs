@@ -17,7 +17,6 @@
 mod activity;
 pub mod certificates;
 mod connection;
-mod date;
 pub mod descriptors;
 pub mod drain;
 pub mod framing;
@@ -25,6 +24,7 @@ mod h1;
 mod h2;
 mod inbound;
 pub mod listener;
+mod message;
 pub mod observe;
 pub mod proxy_protocol;
 pub mod refused;

@@ -10,7 +10,7 @@ use super::head::Asked;
 use crate::base::body::Body;
 use crate::base::h1::fields::{self, put};
 use crate::base::h1::sending::{Framing, Sending};
-use crate::server::date;
+use crate::server::message;
 
 /// What a head has beside its fields.
 const FRAME: usize = 160;
@@ -51,7 +51,7 @@ impl Answer {
 fn framing(parts: &Parts, body: &Body, asked: Asked) -> (Framing, Option<u64>) {
     let status = parts.status;
     let exact = body.size_hint().exact();
-    let named = || parts.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
+    let named = || message::content_length(&parts.headers);
     if status == StatusCode::NOT_MODIFIED {
         return (Framing::None, named());
     }
@@ -70,11 +70,9 @@ fn framing(parts: &Parts, body: &Body, asked: Asked) -> (Framing, Option<u64>) {
     }
 }
 
-/// Whether the answer to any method has no body (RFC 9112 §6.3).
+/// Whether the answer has no body, whatever it says (RFC 9112 §6.3); HEAD apart.
 fn is_bare(status: StatusCode, asked: Asked) -> bool {
-    status.is_informational()
-        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-        || (asked.connects && status.is_success())
+    status.is_informational() || message::is_bare(status) || (asked.connects && status.is_success())
 }
 
 fn encode(
@@ -107,7 +105,7 @@ fn encode(
         put(&mut head, &CONNECTION, connection.as_bytes());
     }
     if !parts.headers.contains_key(DATE) {
-        put(&mut head, &DATE, date::now().as_bytes());
+        put(&mut head, &DATE, message::date().as_bytes());
     }
     head.put_slice(b"\r\n");
     head.freeze()

@@ -11,13 +11,13 @@ use bytes::Bytes;
 use h2::Reason;
 use h2::server::SendResponse;
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Response};
 use http_body::Body as _;
 use pin_project_lite::pin_project;
 
 use super::outgoing::{Outgoing, Unsent};
 use crate::base::body::Body;
-use crate::server::date;
+use crate::server::message;
 use crate::telemetry::labels::Limit;
 use crate::telemetry::metrics::Metrics;
 
@@ -80,8 +80,6 @@ where
             }
             tracing::debug!(error = &unsent as &dyn std::error::Error, "an answer was not sent to its end");
         }
-        // Its body is over, whatever else of the stream is still under way.
-        *this.outgoing = None;
         Poll::Ready(())
     }
 }
@@ -94,14 +92,14 @@ fn answer(
     idle: Duration,
 ) -> Option<Outgoing> {
     let (mut parts, body) = response.into_parts();
-    let has_body = !(body.is_end_stream() || head_only || is_bare(parts.status));
+    let has_body = !(body.is_end_stream() || head_only || message::is_bare(parts.status));
     for name in OF_CONNECTIONS {
         parts.headers.remove(name);
     }
     if let Some(length) = body.size_hint().exact().filter(|length| has_body || (head_only && *length > 0)) {
         parts.headers.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
     }
-    parts.headers.entry(DATE).or_insert_with(date::now);
+    parts.headers.entry(DATE).or_insert_with(message::date);
     match reply.send_response(Response::from_parts(parts, ()), !has_body) {
         Ok(stream) => has_body.then(|| Outgoing::new(stream, body, idle)),
         Err(error) => {
@@ -110,9 +108,4 @@ fn answer(
             None
         }
     }
-}
-
-/// Whether the answer to any method has no body (RFC 9110 §6.4.1).
-fn is_bare(status: StatusCode) -> bool {
-    matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }

@@ -26,8 +26,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::{Builder, Handshake, SendResponse};
-use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, Method, Request, Response};
+use http::{Method, Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 
@@ -35,7 +34,7 @@ use self::body::Incoming;
 use self::exchange::Exchange;
 use self::frames::Frames;
 use self::pulse::{Beat, Heard, Pulse, WINDOW};
-use super::Settings;
+use super::{Settings, message};
 use crate::base::body::Body;
 use crate::base::io::WriteIdle;
 use crate::telemetry::metrics::Metrics;
@@ -161,7 +160,7 @@ where
 
     /// A stream was opened.
     fn ask(&self, request: Request<RecvStream>, reply: SendResponse<Bytes>) {
-        let length = content_length(request.headers());
+        let length = message::content_length(request.headers());
         let request = request.map(|stream| {
             if stream.is_end_stream() {
                 return Body::empty();
@@ -212,11 +211,6 @@ where
             }
         }
     }
-}
-
-/// What a request says of its body. That it says one thing only is seen to elsewhere; that it is true, by the crate.
-fn content_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 #[cfg(test)]

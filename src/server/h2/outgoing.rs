@@ -7,10 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::{Reason, SendStream};
 use http_body::Body as _;
-use tokio::time::{Instant, Sleep};
 
 use super::SEND_BUFFER;
 use crate::base::body::{Body, BodyError};
+use crate::base::io::Stall;
 
 /// What is left of an answer.
 pub(super) struct Outgoing {
@@ -18,7 +18,8 @@ pub(super) struct Outgoing {
     body: Body,
     /// What is left of what was taken from the body, and whether it is the last of it.
     part: Option<(Bytes, bool)>,
-    patience: Patience,
+    /// The client's window is shut.
+    stall: Stall,
 }
 
 /// Why the rest of it is not sent.
@@ -41,7 +42,7 @@ pub(super) enum Unsent {
 impl Outgoing {
     /// `idle`: how long the client may keep its window shut.
     pub(super) fn new(stream: SendStream<Bytes>, body: Body, idle: Duration) -> Self {
-        Self { stream, body, part: None, patience: Patience { idle, timer: None, waits: false } }
+        Self { stream, body, part: None, stall: Stall::new(idle) }
     }
 
     /// Ready when all of it is handed over.
@@ -62,7 +63,7 @@ impl Outgoing {
                 return Poll::Ready(Err(Unsent::Reset(reason)));
             }
             if let Some((part, is_last)) = &mut self.part {
-                let capacity = ready!(self.patience.poll_capacity(cx, &mut self.stream, part.len()))?;
+                let capacity = ready!(poll_capacity(cx, &mut self.stream, &mut self.stall, part.len()))?;
                 let now = part.split_to(capacity.min(part.len()));
                 let is_all = part.is_empty();
                 let is_end = is_all && *is_last;
@@ -95,50 +96,31 @@ impl Outgoing {
     }
 }
 
-/// How long a client's window may stay shut. Most streams never wait.
-struct Patience {
-    idle: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
-    waits: bool,
-}
-
-impl Patience {
-    /// Ready with what the client lets through of so many bytes, once that is any.
-    fn poll_capacity(
-        &mut self,
-        cx: &mut Context<'_>,
-        stream: &mut SendStream<Bytes>,
-        length: usize,
-    ) -> Poll<Result<usize, Unsent>> {
-        if length == 0 {
-            return Poll::Ready(Ok(0));
-        }
-        // Only once there is a part to send: what is reserved of the connection's window is lost to its other streams.
-        stream.reserve_capacity(length.min(SEND_BUFFER));
-        loop {
-            let capacity = stream.capacity();
-            if capacity > 0 {
-                self.waits = false;
-                return Poll::Ready(Ok(capacity));
-            }
-            match stream.poll_capacity(cx) {
-                Poll::Ready(Some(capacity)) => drop(capacity?),
-                Poll::Ready(None) => return Poll::Ready(Err(Unsent::Reset(Reason::CANCEL))),
-                Poll::Pending => {
-                    ready!(self.poll(cx));
-                    return Poll::Ready(Err(Unsent::Idle));
-                }
-            }
-        }
+/// Ready with what the client lets through of so many bytes, once that is any.
+fn poll_capacity(
+    cx: &mut Context<'_>,
+    stream: &mut SendStream<Bytes>,
+    stall: &mut Stall,
+    length: usize,
+) -> Poll<Result<usize, Unsent>> {
+    if length == 0 {
+        return Poll::Ready(Ok(0));
     }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let idle = self.idle;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
-        if !self.waits {
-            self.waits = true;
-            timer.as_mut().reset(Instant::now() + idle);
+    // Only once there is a part to send: what is reserved of the connection's window is lost to its other streams.
+    stream.reserve_capacity(length.min(SEND_BUFFER));
+    loop {
+        let capacity = stream.capacity();
+        if capacity > 0 {
+            stall.went_on();
+            return Poll::Ready(Ok(capacity));
         }
-        timer.as_mut().poll(cx)
+        match stream.poll_capacity(cx) {
+            Poll::Ready(Some(capacity)) => drop(capacity?),
+            Poll::Ready(None) => return Poll::Ready(Err(Unsent::Reset(Reason::CANCEL))),
+            Poll::Pending => {
+                ready!(stall.poll(cx));
+                return Poll::Ready(Err(Unsent::Idle));
+            }
+        }
     }
 }

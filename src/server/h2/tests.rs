@@ -1,6 +1,7 @@
 use h2::Reason;
 use h2::client::{SendRequest, handshake};
-use http::{StatusCode, Uri};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, StatusCode, Uri};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use http_body_util::channel::Channel;
