@@ -61,6 +61,7 @@ impl Drop for Buffer {
 /// Reads at most `size` bytes more behind `rest`, and not again when that is half done; how many, 0: the other end has closed.
 ///
 /// What is read pins its buffer, and a buffer of which it is no more than a quarter is not worth that: it is copied then.
+/// An error behind it is kept in `failed` for the next read: a socket tells it once, and says afterwards that all is over.
 ///
 /// # Errors
 /// The connection's.
@@ -69,7 +70,11 @@ pub fn poll_read<T: AsyncRead + Unpin>(
     cx: &mut Context<'_>,
     size: usize,
     rest: &mut Bytes,
+    failed: &mut Option<io::Error>,
 ) -> Poll<io::Result<usize>> {
+    if let Some(error) = failed.take() {
+        return Poll::Ready(Err(error));
+    }
     let mut buffer = Buffer::take(rest.len() + size);
     let bytes = &mut buffer.0;
     bytes.extend_from_slice(rest);
@@ -77,7 +82,11 @@ pub fn poll_read<T: AsyncRead + Unpin>(
     while read <= size / 2 {
         match poll_read_buf(Pin::new(&mut *io), cx, &mut bytes.limit(size - read)) {
             Poll::Ready(Ok(more)) if more > 0 => read += more,
-            // What came before the end, an error or a wait counts first; they will be there again.
+            // What came before counts first. An end or a wait will be there again.
+            Poll::Ready(Err(error)) if read > 0 => {
+                *failed = Some(error);
+                break;
+            }
             _ if read > 0 => break,
             other => return other,
         }

@@ -88,7 +88,7 @@ fn switched(
     client: Option<Upgrade>,
     record: &Record,
 ) -> Response<Body> {
-    let protocol = response.headers().get(header::UPGRADE).cloned();
+    let protocol = response.headers().get(header::UPGRADE).filter(|protocol| !is_http(protocol)).cloned();
     let (Some(protocol), Some(client)) = (protocol, client) else {
         record.failed(Side::Upstream, "the web host switched protocols unasked");
         let words = "the host behind this gateway answered with another protocol";
@@ -106,8 +106,16 @@ fn wanted_upgrade(request: &Request<Body>) -> Option<HeaderValue> {
         value.to_str().is_ok_and(|value| value.split(',').any(|name| name.trim().eq_ignore_ascii_case("upgrade")))
     });
     let wanted = request.headers().get(header::UPGRADE).filter(|_| named && request.version() == Version::HTTP_11)?;
-    // Inside an HTTP/2 tunnel a client could say whatever it likes about where it comes from.
-    (!wanted.as_bytes().to_ascii_lowercase().starts_with(b"h2c")).then(|| wanted.clone())
+    (!is_http(wanted)).then(|| wanted.clone())
+}
+
+/// Whether any of these protocols is another version of HTTP: inside of its tunnel a client could say whatever it likes about
+/// where it comes from.
+fn is_http(protocols: &HeaderValue) -> bool {
+    protocols.as_bytes().split(|byte| *byte == b',').any(|protocol| {
+        let protocol = protocol.trim_ascii().to_ascii_lowercase();
+        protocol.starts_with(b"h2") || protocol.starts_with(b"http/")
+    })
 }
 
 fn put_upgrade(headers: &mut HeaderMap, protocol: Option<&HeaderValue>) {
@@ -155,3 +163,6 @@ fn failed(record: &Record, error: &Error, lease: &Lease) -> Response<Body> {
     }
     response
 }
+
+#[cfg(test)]
+mod tests;

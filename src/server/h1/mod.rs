@@ -157,7 +157,11 @@ where
     /// The answer has come.
     fn answer(&mut self, response: Response<Body>, asked: Asked, handover: Option<Handover>) {
         let handover = handover.filter(|_| response.status() == StatusCode::SWITCHING_PROTOCOLS);
-        let is_left = !matches!(self.wire.lock().reading(), Reading::Body | Reading::Trailers | Reading::Over);
+        let wire = self.wire.lock();
+        // Who was not asked for its body may send it all the same or take the answer for a no: what comes next would have
+        // two readings.
+        let is_left = wire.waits() || !matches!(wire.reading(), Reading::Body | Reading::Trailers | Reading::Over);
+        drop(wire);
         let answer = Answer::new(response, asked, self.is_last || is_left, handover.is_some());
         self.is_last |= answer.is_last;
         self.phase = Phase::Answering { sending: answer.sending, handover, _busy: self.activity.busy() };

@@ -353,6 +353,59 @@ async fn a_body_that_is_left_ends_the_connection_and_one_that_is_read_elsewhere_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_in_a_body_that_is_read_elsewhere_leaves_no_connection() {
+    let mut served = serve(|request: Request<Body>| {
+        tokio::spawn(request.into_body().collect());
+        ready(Response::new(Body::full("fine")))
+    })
+    .await;
+    served.say("PUT / HTTP/1.1\r\nHost: r\r\nContent-Length: 9\r\n\r\nhalf").await;
+    served.hear_until(&ok("fine")).await;
+    drop(served.client);
+    tokio::time::timeout(WAIT, served.connection).await.expect("it stays").unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_was_not_asked_for_its_body_hears_that_nothing_follows() {
+    let mut served = serve(|request: Request<Body>| {
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            drop(request.into_body().collect().await);
+        });
+        ready(Response::new(Body::full("fine")))
+    })
+    .await;
+    served.say("PUT / HTTP/1.1\r\nHost: r\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n").await;
+    served.hear_until(&last("fine")).await;
+    // It sends the body all the same, or takes the answer for a no.
+    served.say(&["body", GET].concat()).await;
+    assert_eq!(served.hear().await, "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_waits_for_nothing_is_not_asked_for_more() {
+    let mut served = serve(|request: Request<Body>| async move {
+        drop(request.into_body().collect().await);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Response::new(Body::full("fine"))
+    })
+    .await;
+    served.say("PUT / HTTP/1.1\r\nHost: r\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\nbody").await;
+    assert_eq!(served.hear_until(&ok("fine")).await, ok("fine"));
+}
+
+#[tokio::test]
+async fn an_empty_line_begins_no_head() {
+    let (mut client, server) = duplex(PIPE);
+    let mut wire = Wire::new(server, bounds());
+    for (piece, has_begun) in [("\r", false), ("\n", false), ("G", true)] {
+        client.write_all(piece.as_bytes()).await.unwrap();
+        std::future::poll_fn(|cx| Poll::Ready(assert!(wire.poll_head(cx).is_pending()))).await;
+        assert_eq!(wire.has_begun(), has_begun, "{piece:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn another_protocol_passes_once_it_is_agreed_to_and_is_not_read_before() {
     let ask = "GET / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
     let service = |switches: bool| {

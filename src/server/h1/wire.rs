@@ -71,6 +71,8 @@ pub(super) struct Wire<T> {
     framing: Framing,
     /// Read, and not looked at.
     rest: Bytes,
+    /// What comes behind it.
+    failed: Option<io::Error>,
     /// What has come of a head, or of trailers.
     lines: BytesMut,
     reading: Reading,
@@ -89,6 +91,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
             io,
             framing: Framing::new(),
             rest: Bytes::new(),
+            failed: None,
             lines: BytesMut::new(),
             reading: Reading::Head,
             waits: false,
@@ -106,9 +109,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
         self.reading
     }
 
-    /// Whether a head has begun.
+    /// Whether a head has begun; an empty line before it is none of it (RFC 9112 §2.2).
     pub(super) fn has_begun(&self) -> bool {
-        !self.lines.is_empty()
+        !b"\r\n".starts_with(&self.lines)
+    }
+
+    /// Whether the client waits to be asked for its body.
+    pub(super) fn waits(&self) -> bool {
+        self.waits
     }
 
     /// A whole head.
@@ -177,9 +185,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
                     }
                     match ready!(self.poll_fill(cx)) {
                         Ok(true) => {}
-                        Ok(false) => self.reading = Reading::Gone,
+                        Ok(false) => self.go(),
                         Err(error) => {
-                            self.reading = Reading::Gone;
+                            self.go();
                             return Poll::Ready(Some(Err(error.into())));
                         }
                     }
@@ -259,6 +267,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
 
     fn end(&mut self) {
         self.reading = Reading::Over;
+        // It came unasked.
+        self.waits = false;
+        self.wake();
+    }
+
+    fn go(&mut self) {
+        self.reading = Reading::Gone;
         self.wake();
     }
 
@@ -285,7 +300,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
         // Nothing is left of what was read before, whose buffer this may be.
         self.rest = Bytes::new();
         let size = if self.reading == Reading::Body { self.bounds.read } else { self.bounds.first };
-        Poll::Ready(Ok(ready!(buffer::poll_read(&mut self.io, cx, size, &mut self.rest))? > 0))
+        Poll::Ready(Ok(ready!(buffer::poll_read(&mut self.io, cx, size, &mut self.rest, &mut self.failed))? > 0))
     }
 }
 

@@ -14,6 +14,7 @@ mod coding;
 pub mod head;
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -88,6 +89,8 @@ pub struct Connection<T> {
     io: T,
     /// What was read and not handed on.
     input: Bytes,
+    /// What comes behind it.
+    broken: Option<io::Error>,
     /// How much is read and written at a time.
     most: usize,
     sending: Sending,
@@ -117,6 +120,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         Self {
             io,
             input: Bytes::new(),
+            broken: None,
             most,
             sending: Sending::done(),
             to_head: false,
@@ -148,8 +152,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     /// Whether the peer has neither closed it nor said anything unasked, as far as is known here.
     pub fn is_quiet(&mut self) -> bool {
         let mut byte = [0];
-        let mut cx = Context::from_waker(Waker::noop());
-        self.input.is_empty() && Pin::new(&mut self.io).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_pending()
+        // Outside of the task's turn, which may be over: a connection that must not be looked at is not a quiet one.
+        let read = poll_fn(|cx| Pin::new(&mut self.io).poll_read(cx, &mut ReadBuf::new(&mut byte)));
+        let mut read = tokio::task::unconstrained(read);
+        let is_quiet = Pin::new(&mut read).poll(&mut Context::from_waker(Waker::noop())).is_pending();
+        is_quiet && self.input.is_empty() && self.broken.is_none()
     }
 
     /// Sends on, and waits for the answer's head. Answers of 1xx are consumed, but for 101.
@@ -170,13 +177,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                 }
                 self.coding = Coding::of(&parsed.head, parsed.is_old, self.to_head)?;
                 let switches = status == StatusCode::SWITCHING_PROTOCOLS;
+                if switches && !self.sending.is_done() {
+                    return Poll::Ready(Err(Fault::Head("it switches protocols in the middle of a request")));
+                }
                 self.is_last |= switches || parsed.is_last || matches!(self.coding, Coding::UntilClose);
                 return Poll::Ready(Ok(parsed.head));
             }
             if self.input.len() >= MAX_HEAD {
                 return Poll::Ready(Err(Fault::Head("it is too long")));
             }
-            match buffer::poll_read(&mut self.io, cx, self.most, &mut self.input) {
+            match buffer::poll_read(&mut self.io, cx, self.most, &mut self.input, &mut self.broken) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(Fault::Closed)),
                 // It is no answer to a request of which nothing was written.
                 Poll::Ready(Ok(_)) if !self.sending.has_written() => return Poll::Ready(Err(Fault::Closed)),
@@ -207,7 +217,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                 Coding::Counted(left) => usize::try_from(left).unwrap_or(usize::MAX).min(self.most),
                 _ => self.most,
             };
-            let Poll::Ready(filled) = buffer::poll_read(&mut self.io, cx, room, &mut self.input) else {
+            let read = buffer::poll_read(&mut self.io, cx, room, &mut self.input, &mut self.broken);
+            let Poll::Ready(filled) = read else {
                 // As with the head, what is there of the answer counts first.
                 return self.failed.take().map_or(Poll::Pending, |fault| Poll::Ready(Some(Err(fault))));
             };

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body::{Body as HttpBody, Frame};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
 
 use super::head::Outgoing;
 use super::{Connection, Fault, Head};
@@ -30,12 +30,15 @@ fn request(method: Method, body: Body) -> Outgoing {
     Outgoing::new("registry", request)
 }
 
-async fn head(connection: &mut Connection<DuplexStream>) -> Result<Head, Fault> {
+async fn head<T: AsyncRead + AsyncWrite + Unpin>(connection: &mut Connection<T>) -> Result<Head, Fault> {
     poll_fn(|cx| connection.poll_head(cx)).await
 }
 
 /// The body to its end, and its trailers.
-async fn body(connection: &mut Connection<DuplexStream>) -> Result<(Vec<u8>, HeaderMap), Fault> {
+async fn body<T>(connection: &mut Connection<T>) -> Result<(Vec<u8>, HeaderMap), Fault>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
     let (mut all, mut trailers) = (Vec::new(), HeaderMap::new());
     while let Some(frame) = poll_fn(|cx| connection.poll_frame(cx)).await {
         match frame?.into_data() {
@@ -388,4 +391,46 @@ async fn an_answer_that_is_there_counts_more_than_a_body_that_broke_off() {
     sender.abort("gone".into());
     assert_eq!(body(&mut ours).await.unwrap().0, b"{}");
     assert!(!ours.finish());
+}
+
+#[tokio::test]
+async fn a_protocol_is_not_switched_in_the_middle_of_a_request() {
+    let (mut ours, mut theirs) = connection();
+    let (_sender, unfinished) = http_body_util::channel::Channel::<Bytes, BodyError>::new(1);
+    ours.start(request(Method::POST, Body::wrap(unfinished)));
+    assert!(poll_fn(|cx| Poll::Ready(ours.poll_head(cx).is_pending())).await, "the request's head is out");
+    theirs.write_all(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n").await.unwrap();
+    let failed = head(&mut ours).await.unwrap_err();
+    assert!(matches!(failed, Fault::Head(_)), "{failed}");
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_is_not_quiet_for_a_task_whose_turn_is_over() {
+    let (mut ours, theirs) = connection();
+    drop(theirs);
+    let is_quiet = poll_fn(|cx| {
+        while let Poll::Ready(operation) = tokio::task::coop::poll_proceed(cx) {
+            operation.made_progress();
+        }
+        Poll::Ready(ours.is_quiet())
+    });
+    assert!(!is_quiet.await);
+}
+
+#[tokio::test]
+async fn an_answer_that_ends_with_its_connection_does_not_end_with_a_reset() {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let ours = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (mut theirs, _) = listener.accept().await.unwrap();
+    let mut ours = Connection::new(ours, MOST);
+    ours.start(get());
+    assert!(poll_fn(|cx| Poll::Ready(ours.poll_head(cx).is_pending())).await, "the request is out");
+    // Unread bytes make the end a reset; it and all before it are there before anything is read.
+    theirs.write_all(b"HTTP/1.1 200 OK\r\n\r\npartial").await.unwrap();
+    theirs.readable().await.unwrap();
+    drop(theirs);
+    tokio::task::yield_now().await;
+    assert_eq!(head(&mut ours).await.unwrap().status, StatusCode::OK);
+    let cut = body(&mut ours).await.unwrap_err();
+    assert!(matches!(cut, Fault::Io(_)), "{cut}");
 }
