@@ -66,6 +66,19 @@ impl Activity {
         Busy(Arc::clone(self))
     }
 
+    /// A part of an answer went out, for which nobody may be busy any more.
+    pub(super) fn went_on(&self) {
+        let mut state = self.lock();
+        if state.busy == 0 {
+            state.quiet = Instant::now();
+        }
+    }
+
+    /// Whether a request has not ended.
+    pub(super) fn is_busy(&self) -> bool {
+        self.lock().busy > 0
+    }
+
     /// When the present wait is over; none while a request is busy.
     fn deadline(&self) -> Option<(Instant, Expired)> {
         let state = self.lock();

@@ -122,7 +122,8 @@ impl Protocols {
             Transport::Plain(stream) => self.run_h1(unbox(stream), slot, service, activity, client).await,
             Transport::H1(stream) => self.run_h1(unbox(stream), slot, service, activity, client).await,
             Transport::H2(stream) => {
-                let connection = Box::new(h2::Connection::new(unbox(stream), service, Arc::clone(&self.h2)));
+                let (stream, protocol) = (unbox(stream), Arc::clone(&self.h2));
+                let connection = Box::new(h2::Connection::new(stream, service, protocol, Arc::clone(&activity)));
                 self.drive(connection, activity, client).await;
                 drop(slot);
             }
@@ -159,7 +160,7 @@ impl Protocols {
     }
 
     async fn run_to_end<C: Driven>(&self, mut connection: Box<C>, activity: Arc<Activity>) -> Result<(), C::Error> {
-        let mut watch = Watch::new(activity);
+        let mut watch = Watch::new(Arc::clone(&activity));
         let closing = self.drain.closing().cancelled();
         tokio::select! {
             biased;
@@ -170,7 +171,14 @@ impl Protocols {
                 Expired::Quiet => {
                     self.metrics.limit_hit(Limit::KeepAlive);
                     connection.leave();
-                    tokio::time::timeout(GOOD_BYE, &mut *connection).await.unwrap_or(Ok(()))
+                    loop {
+                        match tokio::time::timeout(GOOD_BYE, &mut *connection).await {
+                            Ok(ended) => return ended,
+                            // A request that crossed the good-bye is a request.
+                            Err(_) if activity.is_busy() => {}
+                            Err(_) => return Ok(()),
+                        }
+                    }
                 }
                 Expired::Silent => {
                     self.metrics.limit_hit(Limit::RequestHead);
@@ -263,3 +271,6 @@ where
         std::future::ready(())
     }
 }
+
+#[cfg(test)]
+mod tests;

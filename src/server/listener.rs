@@ -34,8 +34,9 @@ const BACKLOG: i32 = 4096;
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 /// A silent peer is probed after this long, and again after the second.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
-/// Answers under way get this long once everything was to be over.
-const LAST_ANSWERS: Duration = Duration::from_secs(1);
+/// The last bytes of answers get this long on their way to slow clients, and what is cut has the second to be told so.
+const LAST_BYTES: Duration = Duration::from_secs(5);
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A listener that is bound and not yet served.
 #[derive(Debug)]
@@ -143,7 +144,7 @@ impl Serving {
     /// # Cancel safety
     /// Not to be dropped: connections would be left as they are.
     pub async fn leave(self) -> Report {
-        self.drain.leave().await;
+        let is_quiet = self.drain.leave().await;
         let gone = async {
             for done in self.accepting.await.unwrap_or_default() {
                 // The sender is never used: it is dropped when the worker's thread ends.
@@ -151,7 +152,8 @@ impl Serving {
             }
         };
         let mut gone = std::pin::pin!(gone);
-        if tokio::time::timeout(LAST_ANSWERS, gone.as_mut()).await.is_err() {
+        let last = if is_quiet { LAST_BYTES } else { LAST_WORDS };
+        if tokio::time::timeout(last, gone.as_mut()).await.is_err() {
             self.drain.cutting().cancel();
             gone.await;
         }

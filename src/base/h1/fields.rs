@@ -30,12 +30,18 @@ pub fn length(fields: &HeaderMap) -> usize {
 pub(super) fn last_chunk(promised: &[HeaderValue], trailers: &HeaderMap) -> Bytes {
     let mut end = BytesMut::from(&b"0\r\n"[..]);
     for (name, value) in trailers {
-        if names(promised, name.as_str().as_bytes()) && !NEVER_BEHIND.contains(name) {
+        if names(promised, name.as_str().as_bytes()) && may_come_behind(name) {
             put(&mut end, name, value.as_bytes());
         }
     }
     end.put_slice(b"\r\n");
     end.freeze()
+}
+
+/// Whether a field can be known after the body it comes with.
+#[must_use]
+pub fn may_come_behind(name: &HeaderName) -> bool {
+    !NEVER_BEHIND.contains(name)
 }
 
 /// Trailer fields, and the empty line behind them.

@@ -51,3 +51,15 @@ async fn nothing_expires_while_a_request_or_one_of_its_bodies_is_busy() {
     drop(body);
     assert_eq!(check(&mut watch).await, (QUIET, Expired::Quiet));
 }
+
+#[tokio::test(start_paused = true)]
+async fn it_is_quiet_since_the_last_part_of_an_answer_went_out() {
+    let activity = Activity::new(HEAD, QUIET);
+    let mut watch = Watch::new(Arc::clone(&activity));
+    drop(activity.begin());
+    for _ in 0..3 {
+        tokio::time::advance(Duration::from_secs(60)).await;
+        activity.went_on();
+    }
+    assert_eq!(check(&mut watch).await, (QUIET, Expired::Quiet));
+}

@@ -22,7 +22,7 @@ use crate::telemetry::labels::Limit;
 use crate::telemetry::metrics::Metrics;
 
 /// What belongs to a connection over HTTP/1.1 and may not stand in an answer (RFC 9113 §8.2.2).
-const OF_CONNECTIONS: [HeaderName; 5] = [
+pub(super) const OF_CONNECTIONS: [HeaderName; 5] = [
     CONNECTION,
     TRANSFER_ENCODING,
     UPGRADE,

@@ -77,9 +77,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Frames<T> {
 
     /// What h2 sent.
     fn sent(&mut self, bytes: &[u8]) {
-        let Self { server, budget, metrics, answered, .. } = self;
+        let Self { server, budget, metrics, answered, heard, .. } = self;
         server.read(bytes, |frame| match (frame.kind, frame.code) {
-            (DATA, _) => budget.carried(u64::from(frame.length)),
+            (DATA, _) => {
+                budget.carried(u64::from(frame.length));
+                heard.answered(frame.length);
+            }
             (HEADERS, _) => *answered = frame.stream,
             // It answers 431 to a head that is too large, and then refuses what comes after it.
             (RST_STREAM, Some(REFUSED_STREAM)) if frame.stream == *answered => metrics.limit_hit(Limit::HeaderBytes),

@@ -34,6 +34,7 @@ use self::body::Incoming;
 use self::exchange::Exchange;
 use self::frames::Frames;
 use self::pulse::{Beat, Heard, Pulse, WINDOW};
+use super::activity::Activity;
 use super::{Settings, message};
 use crate::base::body::Body;
 use crate::base::io::WriteIdle;
@@ -132,8 +133,8 @@ where
     F: Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
 {
     /// A connection before its first byte.
-    pub(super) fn new(io: T, service: S, protocol: Arc<Protocol>) -> Self {
-        let heard = Arc::new(Heard::default());
+    pub(super) fn new(io: T, service: S, protocol: Arc<Protocol>, activity: Arc<Activity>) -> Self {
+        let heard = Arc::new(Heard::new(activity));
         let frames = Frames::new(io, Arc::clone(&protocol.metrics), Arc::clone(&heard));
         let io = WriteIdle::new(frames, protocol.idle);
         let state = State::Opening(Box::new(protocol.builder.handshake(io)));
@@ -154,7 +155,7 @@ where
             streams.graceful_shutdown();
         }
         let growth = Arc::clone(&self.protocol.growth);
-        let pulse = Pulse::new(streams.ping_pong(), Arc::clone(&self.heard), growth);
+        let pulse = Pulse::new(streams.ping_pong(), Arc::clone(&self.heard), growth, self.protocol.idle);
         self.state = State::Open(Box::new(Open { streams, pulse }));
     }
 

@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::{Reason, SendStream};
+use http::HeaderMap;
 use http_body::Body as _;
 
 use super::SEND_BUFFER;
+use super::exchange::OF_CONNECTIONS;
 use crate::base::body::{Body, BodyError};
+use crate::base::h1::fields::may_come_behind;
 use crate::base::io::Stall;
 
 /// What is left of an answer.
@@ -87,13 +90,19 @@ impl Outgoing {
                     Ok(data) => self.part = Some((data, self.body.is_end_stream())),
                     Err(frame) => {
                         let trailers = frame.into_trailers().unwrap_or_default();
-                        self.stream.send_trailers(trailers)?;
+                        self.stream.send_trailers(allowed(&trailers))?;
                         return Poll::Ready(Ok(()));
                     }
                 },
             }
         }
     }
+}
+
+/// Those that may stand behind a body, and over HTTP/2 at all (RFC 9113 §8.2.2).
+fn allowed(trailers: &HeaderMap) -> HeaderMap {
+    let allowed = trailers.iter().filter(|(name, _)| may_come_behind(name) && !OF_CONNECTIONS.contains(name));
+    allowed.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// Ready with what the client lets through of so many bytes, once that is any.

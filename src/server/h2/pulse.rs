@@ -1,8 +1,9 @@
 //! Whether a client is still there, and how much it may have under way.
 //!
 //! ```text
-//! nothing heard for 20 s ─▶ PING ─▶ nothing heard for 20 s more: lost
-//! much of a body taken   ─▶ PING … PONG: as much came meanwhile as the window holds? it holds the line up: four times as much
+//! nothing moved for 20 s ─▶ PING ─▶ nothing moved for `timeouts.idle`: lost
+//! much of a body taken   ─▶ PING … PONG: as much came meanwhile as the window holds? it holds the line up: eight times as much
+//! a window has grown     ─▶ PING … PONG: now the client has heard of it, and the next round trip is the new window's
 //! ```
 //! A PING and its answer go behind what is under way, so that between them passes what a window lets through in a round
 //! trip.
@@ -17,21 +18,26 @@ use h2::{Ping, PingPong};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 
-/// How long nothing is heard of a client before it is asked for a sign of life, and how long it has for one.
+use crate::server::activity::Activity;
+
+/// How long nothing comes from a client and nothing goes to it before it is asked for a sign of life.
 const QUIET: Duration = Duration::from_secs(20);
 /// What is taken of bodies before it is worth asking how long the line is: a small request never is.
 const WORTH: u64 = 256 * 1024;
-/// What a window grows by at a time.
-const FACTOR: u32 = 4;
-/// The least time between two askings of which nothing came; it doubles, up to the most.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// What a window grows by at a time: twice, and the largest is reached.
+const FACTOR: u32 = 8;
+/// The least time between two askings of which nothing came; it doubles, up to the most: a large layer may come behind
+/// many small ones.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 /// HTTP/2 receive windows as they are at first: of a stream, what a slow registry lets a fast client pile up here; of a
 /// connection several streams' worth, so that one upload whose registry stalls does not stop the others of its client.
 pub(super) const WINDOW: Windows = Windows { stream: MEBI, connection: 4 * MEBI };
 /// The largest a stream's window grows to: 5 Gbit/s over a line of 100 ms.
 const LARGEST: u32 = 64 * MEBI;
-/// What the windows of all connections may grow by, in MiB; those that find nothing left stay as they are.
+/// What the windows of all connections may grow by, in MiB; those that find too little left stay as they are.
 pub(super) const GROWTH: usize = 512;
+/// Nobody takes more at a time than this part of what is left: eight clients with large windows must leave the ninth some.
+const PART: usize = 4;
 const MEBI: u32 = 1024 * 1024;
 
 /// Receive windows (RFC 9113 §5.2).
@@ -41,17 +47,30 @@ pub(super) struct Windows {
     pub(super) connection: u32,
 }
 
-/// What was heard of a client, in bytes; its connection and the bodies of its requests tell it, all on one worker.
-#[derive(Debug, Default)]
+/// What passed, in bytes; a connection and the bodies of its requests tell it, all on one worker.
+#[derive(Debug)]
 pub(super) struct Heard {
-    read: AtomicU64,
+    moved: AtomicU64,
     taken: AtomicU64,
+    activity: Arc<Activity>,
 }
 
 impl Heard {
+    /// Nothing yet.
+    pub(super) fn new(activity: Arc<Activity>) -> Self {
+        Self { moved: AtomicU64::new(0), taken: AtomicU64::new(0), activity }
+    }
+
     /// Something came.
     pub(super) fn came(&self, bytes: usize) {
-        self.read.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.moved.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// A part of an answer went: a client that reads slowly says nothing, and its PONG waits behind what it reads. The last
+    /// parts go after the request has ended for everybody else.
+    pub(super) fn answered(&self, bytes: u32) {
+        self.moved.fetch_add(u64::from(bytes), Ordering::Relaxed);
+        self.activity.went_on();
     }
 
     /// Somebody took so much of a body.
@@ -76,17 +95,21 @@ pub(super) struct Pulse {
     heard: Arc<Heard>,
     /// What had been taken when the ping under way was sent.
     asked: Option<u64>,
-    /// What had been read when the timer was set.
+    /// What had moved when the timer was set.
     known: u64,
+    /// How long a client has for a sign of life.
+    patience: Duration,
+    /// It was asked for one when the timer was set.
+    is_last_wait: bool,
     timer: Pin<Box<Sleep>>,
     growth: Growth,
 }
 
 impl Pulse {
-    /// `pings`: the connection's. `shared`: what all windows may grow by, in MiB.
-    pub(super) fn new(pings: Option<PingPong>, heard: Arc<Heard>, shared: Arc<Semaphore>) -> Self {
-        let timer = Box::pin(tokio::time::sleep(QUIET));
-        Self { pings, heard, asked: None, known: 0, timer, growth: Growth::new(shared) }
+    /// `pings`: the connection's. `shared`: what all windows may grow by, in MiB. `patience`: `timeouts.idle`.
+    pub(super) fn new(pings: Option<PingPong>, heard: Arc<Heard>, shared: Arc<Semaphore>, patience: Duration) -> Self {
+        let (timer, growth) = (Box::pin(tokio::time::sleep(QUIET)), Growth::new(shared));
+        Self { pings, heard, asked: None, known: 0, patience, is_last_wait: false, timer, growth }
     }
 
     /// To be polled before the connection, which sends what is asked here, whenever that makes progress.
@@ -104,16 +127,16 @@ impl Pulse {
             self.ask(taken);
         }
         while self.timer.as_mut().poll(cx).is_ready() {
-            let read = self.heard.read.load(Ordering::Relaxed);
-            let is_quiet = read == self.known;
-            if is_quiet && self.asked.is_some() {
+            let moved = self.heard.moved.load(Ordering::Relaxed);
+            let is_quiet = moved == self.known;
+            if is_quiet && self.is_last_wait {
                 return Poll::Ready(Beat::Lost);
             }
-            if is_quiet {
+            if is_quiet && self.asked.is_none() {
                 self.ask(taken);
             }
-            self.known = read;
-            self.timer.as_mut().reset(Instant::now() + QUIET);
+            (self.known, self.is_last_wait) = (moved, is_quiet);
+            self.timer.as_mut().reset(Instant::now() + if is_quiet { self.patience } else { QUIET });
         }
         Poll::Pending
     }
@@ -133,6 +156,8 @@ struct Growth {
     shared: Arc<Semaphore>,
     /// What it was grown by, which is given back with it.
     share: Option<OwnedSemaphorePermit>,
+    /// It has grown, and the client may not have heard of it: what passes says nothing of the new windows yet.
+    is_news: bool,
     /// What had been taken when it was last measured.
     measured: u64,
     /// Not before then, and how long it was waited last.
@@ -141,18 +166,20 @@ struct Growth {
 
 impl Growth {
     fn new(shared: Arc<Semaphore>) -> Self {
-        Self { windows: WINDOW, shared, share: None, measured: 0, next: None }
+        Self { windows: WINDOW, shared, share: None, is_news: false, measured: 0, next: None }
     }
 
     fn is_worth_asking(&self, taken: u64) -> bool {
-        self.windows.stream < LARGEST
-            && taken - self.measured >= WORTH
-            && self.next.is_none_or(|(at, _)| at <= Instant::now())
+        let is_open = self.windows.stream < LARGEST && self.next.is_none_or(|(at, _)| at <= Instant::now());
+        is_open && (self.is_news || taken - self.measured >= WORTH)
     }
 
     /// In a round trip `passed` was taken. Gives the windows to have from now on, where it is other ones.
     fn measured(&mut self, taken: u64, passed: u64) -> Option<Windows> {
         self.measured = taken;
+        if std::mem::take(&mut self.is_news) {
+            return None;
+        }
         let grown = (passed >= u64::from(self.windows.stream) / 3 * 2).then(|| self.grow()).flatten();
         self.next = match grown {
             Some(_) => None,
@@ -169,12 +196,16 @@ impl Growth {
         // One stream that nobody takes anything of leaves the others what they had.
         let connection = WINDOW.connection + stream;
         let more = (connection - self.windows.connection).div_ceil(MEBI);
+        if more as usize * PART > self.shared.available_permits() {
+            return None;
+        }
         let share = Arc::clone(&self.shared).try_acquire_many_owned(more).ok()?;
         match &mut self.share {
             Some(have) => have.merge(share),
             none => *none = Some(share),
         }
         self.windows = Windows { stream, connection };
+        self.is_news = true;
         Some(self.windows)
     }
 }
