@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! small, pull, push   1, 32, 256, 2,000 connections: the same requests or bytes in all, of 32 tokens
+//! one, few            as many small requests over as many connections, but never more than 1, or 32, at a time
 //! tokens              10, 10,000, 100,000 tokens, each shown 21 times on 32 connections by a process that knew none
 //! ```
 //! The reference is the row of 32 connections, or of 10 tokens. Rows differ in the number of connections alone: the
@@ -34,25 +35,36 @@ const MOST: f64 = 1.15;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Load {
     Small,
+    Few,
+    One,
     Pull,
     Push,
 }
 
 impl Load {
-    const ALL: [Self; 3] = [Self::Small, Self::Pull, Self::Push];
+    const ALL: [Self; 5] = [Self::Small, Self::Few, Self::One, Self::Pull, Self::Push];
 
     /// What `--only` calls it.
     fn word(self) -> &'static str {
         match self {
             Self::Small => "small",
+            Self::Few => "few",
+            Self::One => "one",
             Self::Pull => "pull",
             Self::Push => "push",
         }
     }
 
+    /// Over how many connections: 32 at a time take 32.
+    fn counts(self) -> impl Iterator<Item = usize> {
+        CONNECTIONS.into_iter().filter(move |count| self != Self::Few || *count >= REFERENCE)
+    }
+
     fn row(self, connections: usize) -> Row {
         let (what, unit) = match self {
             Self::Small => ("small request", "CPU µs"),
+            Self::Few => ("small request, 32 at a time", "CPU µs"),
+            Self::One => ("small request, one at a time", "CPU µs"),
             Self::Pull => ("pull", "CPU s/GiB"),
             Self::Push => ("push, with length", "CPU s/GiB"),
         };
@@ -82,9 +94,9 @@ async fn connections(common: &Common, stage: &Stage, client: &Client) -> Result<
     let peers = stage.start_all(common, |kind| *kind != Kind::NginxBuffering).await?;
     let mut all = Vec::new();
     for load in loads {
-        let mut rows = CONNECTIONS.map(|count| load.row(count));
+        let mut rows: Vec<Row> = load.counts().map(|count| load.row(count)).collect();
         for round in 0..common.rounds {
-            for (count, row) in CONNECTIONS.into_iter().zip(&mut rows) {
+            for (count, row) in load.counts().zip(&mut rows) {
                 for peer in in_turn(&peers, round) {
                     let began = Instant::now();
                     let figure = cost(load, count, peer, client, &tokens, common.quick)
@@ -101,7 +113,7 @@ async fn connections(common: &Common, stage: &Stage, client: &Client) -> Result<
                 }
             }
         }
-        compare(&mut rows, CONNECTIONS.iter().position(|count| *count == REFERENCE), "32 connections");
+        compare(&mut rows, load.counts().position(|count| count == REFERENCE), "32 connections");
         all.extend(rows);
     }
     Ok(all)
@@ -118,6 +130,11 @@ async fn cost(load: Load, count: usize, peer: &Peer, client: &Client, tokens: &[
             let each = REQUESTS / usize::try_from(less)? / count;
             let (used, _) = spent(peer.pid, h1::small(connections, each)).await?;
             (used, (each * count) as f64 / 1e6)
+        }
+        Load::Few | Load::One => {
+            let most = if load == Load::One { 1 } else { REFERENCE };
+            let requests = REQUESTS / usize::try_from(less)?;
+            (spent(peer.pid, h1::at_most(most, connections, requests)).await?.0, requests as f64 / 1e6)
         }
         // TCP's windows grow with what has passed: each connection has carried a transfer before.
         Load::Pull => {
