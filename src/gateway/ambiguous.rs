@@ -2,8 +2,10 @@
 //! are looked at. Whoever passes is for one host, which is read here and nowhere else, from one client, in one form.
 
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST};
-use http::uri::Authority;
+use http::uri::{Authority, PathAndQuery};
 use http::{HeaderName, Method, Request, StatusCode, Uri, Version};
+
+use crate::base::h1::target::{is_outside_path, is_outside_query};
 
 /// Why a request is refused, whatever it is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -14,6 +16,10 @@ pub enum Ambiguous {
     /// `*` is about the server as a whole, and this one stands for others (RFC 9112 §3.2.4).
     #[error("a request for no resource is not served here")]
     Asterisk,
+    /// No path from the root, of bytes that a path has: over HTTP/1.1, where we pass it on, it would be another form of
+    /// target, or another path to some (RFC 9112 §3.2, RFC 9113 §8.3.1).
+    #[error("the request's target is not a path")]
+    Target,
     /// A name with `_` is the same as one with `-` to whoever turns names into variables, as CGI and Rack do.
     #[error("a header name has an underscore")]
     Underscore,
@@ -61,6 +67,9 @@ pub fn requested_host<B>(request: &Request<B>) -> Result<Option<Authority>, Ambi
     if request.uri().path() == "*" {
         return Err(Ambiguous::Asterisk);
     }
+    if request.uri().path_and_query().is_some_and(|target| !is_origin_form(target)) {
+        return Err(Ambiguous::Target);
+    }
     if headers.keys().any(|name: &HeaderName| name.as_str().contains('_')) {
         return Err(Ambiguous::Underscore);
     }
@@ -76,8 +85,8 @@ pub fn requested_host<B>(request: &Request<B>) -> Result<Option<Authority>, Ambi
         return Err(Ambiguous::Hosts);
     }
     let host = match host.map(|host| Authority::try_from(host.as_bytes())) {
-        Some(Ok(host)) => Some(host),
-        Some(Err(_)) => return Err(Ambiguous::Host),
+        Some(Ok(host)) if is_host(&host) => Some(host),
+        Some(_) => return Err(Ambiguous::Host),
         None => None,
     };
     let asked = match (host, target.authority()) {
@@ -87,9 +96,28 @@ pub fn requested_host<B>(request: &Request<B>) -> Result<Option<Authority>, Ambi
         (host, None) => host,
     };
     match asked {
-        Some(asked) if has_user(&asked) => Err(Ambiguous::Host),
+        Some(asked) if !is_host(&asked) => Err(Ambiguous::Host),
         asked => Ok(asked),
     }
+}
+
+fn is_origin_form(target: &PathAndQuery) -> bool {
+    let (path, query) = (target.path(), target.query().unwrap_or_default());
+    // What has no path of its own is said to have the root's.
+    let is_rooted = target.as_str().starts_with('/');
+    is_rooted && !path.bytes().any(is_outside_path) && !query.bytes().any(is_outside_query)
+}
+
+/// Whether it is a host, and a port where there is one: without a user, whose name must not reach a realm (RFC 9110 §7.2).
+pub(super) fn is_host(authority: &Authority) -> bool {
+    let host = authority.host();
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    !host.is_empty()
+        && match authority.as_str().strip_prefix(host) {
+            Some("") => true,
+            Some(rest) => rest.strip_prefix(':').is_some_and(is_port),
+            None => false,
+        }
 }
 
 /// Whether a Host names what the target names; a port that is the scheme's own may be left out (RFC 9110 §4.2.3).
@@ -100,12 +128,7 @@ fn is_same(host: &Authority, asked: &Authority, target: &Uri) -> bool {
         _ => None,
     };
     let port = |authority: &Authority| authority.port_u16().or(own);
-    !has_user(host) && !has_user(asked) && host.host().eq_ignore_ascii_case(asked.host()) && port(host) == port(asked)
-}
-
-/// What comes before an `@` must not reach a realm.
-fn has_user(authority: &Authority) -> bool {
-    authority.as_str().contains('@')
+    is_host(asked) && host.host().eq_ignore_ascii_case(asked.host()) && port(host) == port(asked)
 }
 
 #[cfg(test)]

@@ -11,12 +11,15 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::Authority;
 use ipnet::IpNet;
 
+use super::ambiguous::is_host;
 use crate::base::peer::{self, Peer};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+/// Who a client is and what it holds, which whoever takes trailers for fields of the head would believe.
+const OF_HEADS: [HeaderName; 2] = [X_REAL_IP, header::COOKIE];
 /// Addresses read of one `X-Forwarded-For`; more is nobody's honest chain.
 const CHAIN: usize = 32;
 
@@ -103,15 +106,15 @@ fn last<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get_all(name).iter().next_back()?.to_str().ok()?.rsplit(',').next().map(str::trim)
 }
 
-/// A host has no user (RFC 9110 §7.2), and what comes before an `@` must not reach a realm.
 fn forwarded_host(text: &str) -> Option<Authority> {
-    text.parse().ok().filter(|host: &Authority| !host.as_str().contains('@'))
+    text.parse().ok().filter(is_host)
 }
 
 /// Cleans a client's headers and says in them who it is. `host` replaces the one asked for where it is given.
 pub fn clean_request(headers: &mut HeaderMap, client: &ClientOrigin, host: Option<&HeaderValue>) {
     strip_hop_by_hop(headers);
     remove(headers, is_ours);
+    keep_trailers_out(headers);
     join_cookies(headers);
     let mut chain = peer::text(client.address);
     if let Ok(address) = HeaderValue::from_str(&chain) {
@@ -131,6 +134,19 @@ pub fn clean_request(headers: &mut HeaderMap, client: &ClientOrigin, host: Optio
         headers.insert(X_FORWARDED_HOST, asked);
     } else if let Some(host) = host {
         headers.insert(header::HOST, host.clone());
+    }
+}
+
+/// A trailer goes on only if it was promised, and none is cleaned as a head is: a promise of a field that a head may not
+/// have, or that has another value there, is not passed on.
+fn keep_trailers_out(headers: &mut HeaderMap) {
+    let is_harmless = |name: &[u8]| {
+        let unwanted = |name: &HeaderName| is_ours(name) || is_hop_by_hop(name) || OF_HEADS.contains(name);
+        HeaderName::from_bytes(name.trim_ascii()).is_ok_and(|name| !unwanted(&name))
+    };
+    let mut promises = headers.get_all(header::TRAILER).iter();
+    if promises.any(|names| !names.as_bytes().split(|byte| *byte == b',').all(is_harmless)) {
+        headers.remove(header::TRAILER);
     }
 }
 

@@ -140,3 +140,20 @@ fn a_host_has_no_user() {
     let headers = cleaned(&[("x-forwarded-host", "evil@other.example")], "10.0.0.1", &trusted);
     assert_eq!(headers["x-forwarded-host"], "registry.example.com");
 }
+
+#[test]
+fn no_trailer_is_promised_that_a_head_may_not_have() {
+    for (promised, passes) in [
+        ("X-Sum", true),
+        ("X-Sum, Digest", true),
+        ("X-Forwarded-For", false),
+        ("X-Sum,x-real-ip", false),
+        ("X_Real_IP", false),
+        ("X-Sum, Upgrade", false),
+        ("Cookie", false),
+        ("X-Sum,", false),
+    ] {
+        let headers = cleaned(&[("trailer", "X-Other"), ("trailer", promised)], "192.0.2.1", &[]);
+        assert_eq!(headers.contains_key("trailer"), passes, "{promised}");
+    }
+}

@@ -3,6 +3,7 @@
 use std::slice::Iter;
 
 use super::scan::{is_token, skip};
+use crate::base::h1::target::{is_outside_path, is_outside_query};
 use crate::telemetry::labels::Fault;
 
 /// Bytes of a method. The longest registered one, UPDATEREDIRECTREF, has as many.
@@ -128,14 +129,4 @@ impl StartLine {
             _ => Err(Fault::Version),
         }
     }
-}
-
-/// What no URI has (RFC 3986 §2), but for what browsers leave as it is.
-fn is_outside_query(byte: u8) -> bool {
-    (byte <= b' ') | (byte >= 0x7f) | (byte == b'#') | (byte == b'"') | (byte == b'<') | (byte == b'>')
-}
-
-/// A backslash in a path is a slash to some.
-fn is_outside_path(byte: u8) -> bool {
-    is_outside_query(byte) | (byte == b'?') | (byte == b'\\')
 }

@@ -51,6 +51,11 @@ impl Farewell {
         Self { last: last.into(), is_shut: false, left, timer: Box::pin(tokio::time::sleep(time)), _busy: busy }
     }
 
+    /// Everything is said, and the connection shut down.
+    pub(super) fn said(bounds: (u64, Duration), busy: Busy) -> Self {
+        Self { is_shut: true, ..Self::new(Bytes::new(), bounds, busy) }
+    }
+
     /// Writes, shuts down, reads and throws away; to the end, a failure or a bound, which is then given.
     pub(super) fn poll<T: AsyncRead + AsyncWrite + Unpin>(
         &mut self,

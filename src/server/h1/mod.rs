@@ -293,7 +293,14 @@ where
                     this.phase = this.next(handover);
                 }
                 Phase::HandedOver => return Poll::Ready(Ok(())),
-                Phase::Closing => return Pin::new(&mut this.wire).poll_shutdown(cx),
+                Phase::Closing => {
+                    ready!(Pin::new(&mut this.wire).poll_shutdown(cx))?;
+                    if !this.wire.lock().has_more(cx) {
+                        return Poll::Ready(Ok(()));
+                    }
+                    let listening = Farewell::said(this.bounds.refused, this.activity.busy());
+                    this.phase = Phase::Leaving(Box::new(listening));
+                }
                 Phase::Leaving(farewell) => {
                     if let Some(limit) = ready!(farewell.poll(this.wire.lock().io(), cx)) {
                         this.metrics.limit_hit(limit);

@@ -179,6 +179,21 @@ async fn a_client_reads_the_end_of_a_farewell_while_it_may_still_write() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_goes_on_behind_the_last_request_is_not_cut_off_from_its_answer() {
+    for (behind, goes_on) in [("", false), (GET, true)] {
+        let mut served = serve(fine).await;
+        served.say(&[LAST, behind].concat()).await;
+        let mut said = Vec::new();
+        tokio::time::timeout(WAIT, served.client.read_to_end(&mut said)).await.expect("it stays open").unwrap();
+        assert_eq!(without_dates(&said), last("fine"));
+        tokio::task::yield_now().await;
+        assert_eq!(served.client.write_all(b"more").await.is_ok(), goes_on, "{behind:?}");
+        drop(served.client);
+        served.connection.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_head_that_is_too_large_is_431() {
     let of = |bytes: usize| LAST.replace("\r\n\r\n", &format!("\r\nX: {}\r\n\r\n", "x".repeat(bytes - LAST.len() - 5)));
     for (head, status, limit) in [

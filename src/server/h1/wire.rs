@@ -240,6 +240,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
         self.framing.is_undecided() && !self.rest.is_empty()
     }
 
+    /// Whether the client says more, behind what was the last: closed over it, the connection would be reset, and the answer
+    /// lost with it (RFC 9112 §9.6).
+    pub(super) fn has_more(&mut self, cx: &mut Context<'_>) -> bool {
+        !self.rest.is_empty() || matches!(self.poll_fill(cx), Poll::Ready(Ok(true)))
+    }
+
     /// What the next bytes of `rest` mean, and these bytes.
     fn step(&mut self) -> Result<(Option<Event>, Bytes), Error> {
         let mut left = self.rest.iter();
