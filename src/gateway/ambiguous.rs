@@ -26,7 +26,7 @@ pub enum Ambiguous {
     /// Two readers could take different ones (RFC 9112 §3.2).
     #[error("there is more than one Host")]
     Hosts,
-    /// None, over HTTP/1.1 (RFC 9112 §3.2).
+    /// None, over HTTP/1.1 or HTTP/2 (RFC 9110 §7.2).
     #[error("there is no Host")]
     NoHost,
     /// Not a host and a port (RFC 9110 §7.2).
@@ -55,7 +55,7 @@ impl Ambiguous {
 }
 
 /// Looks at a request's method, target and headers. Gives whom it is for: `:authority` or the authority of an
-/// absolute-form target, else Host; none where HTTP/1.0 or HTTP/2 says none. It has no user (RFC 9110 §7.2).
+/// absolute-form target, else Host; none where HTTP/1.0 says none. It has no user (RFC 9110 §7.2).
 ///
 /// # Errors
 /// The first reason to refuse it.
@@ -90,7 +90,7 @@ pub fn requested_host<B>(request: &Request<B>) -> Result<Option<Authority>, Ambi
         None => None,
     };
     let asked = match (host, target.authority()) {
-        (None, None) if request.version() == Version::HTTP_11 => return Err(Ambiguous::NoHost),
+        (None, None) if request.version() != Version::HTTP_10 => return Err(Ambiguous::NoHost),
         (Some(host), Some(asked)) if !is_same(&host, asked, target) => return Err(Ambiguous::OtherHost),
         (_, Some(asked)) => Some(asked.clone()),
         (host, None) => host,

@@ -172,6 +172,13 @@ fn remove(headers: &mut HeaderMap, is_unwanted: impl Fn(&HeaderName) -> bool) {
     }
 }
 
+/// Whether a request asks for another protocol (RFC 9110 §7.8): by a field that names one. `Connection: upgrade` alone
+/// does not: nginx sends that with every request where it was told to pass on upgrades.
+#[must_use]
+pub fn asks_to_switch(headers: &HeaderMap) -> bool {
+    headers.get_all(header::UPGRADE).iter().any(|protocol| !protocol.is_empty())
+}
+
 /// Removes what belongs to one connection only, and what `Connection` names. `TE: trailers` stays (RFC 9110 §10.1.4).
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     if !headers.keys().any(is_hop_by_hop) {

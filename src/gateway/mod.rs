@@ -117,6 +117,9 @@ async fn pass(
         outcome.repository.clone_from(&route.repository);
         outcome.upload.clone_from(&route.upload);
     });
+    if headers::asks_to_switch(request.headers()) {
+        return Err(Stop::Upgrade);
+    }
     if route.kind == RouteKind::UploadOpen && request.method() == Method::POST && site.leaving.load(Ordering::Relaxed) {
         return Err(Stop::Draining);
     }

@@ -28,6 +28,9 @@ pub enum Stop {
     /// The target is no registry's.
     #[error("{0}")]
     Route(RouteError),
+    /// Another protocol was asked for.
+    #[error("the request asks for another protocol")]
+    Upgrade,
     /// The ticket stands in the query twice.
     #[error("the upload ticket stands in the query more than once")]
     RepeatedTicket,
@@ -79,6 +82,11 @@ pub fn stop(
         Stop::Route(RouteError::Method) => {
             plain(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported, "a registry does not serve this method")
         }
+        Stop::Upgrade => last(plain(
+            StatusCode::BAD_REQUEST,
+            ErrorCode::Unknown,
+            "leave Upgrade out and speak HTTP/1.1; HTTP/2 is spoken over TLS, by ALPN",
+        )),
         Stop::RepeatedTicket => {
             plain(StatusCode::BAD_REQUEST, ErrorCode::BlobUploadInvalid, "the upload URL was put together twice")
         }
@@ -118,7 +126,7 @@ fn note(stop: &Stop, record: &Record) {
     }
     let side = match stop {
         Stop::Refused(..) => return,
-        Stop::Route(_) | Stop::RepeatedTicket | Stop::Malformed(_) | Stop::Body => Side::Client,
+        Stop::Route(_) | Stop::Upgrade | Stop::RepeatedTicket | Stop::Malformed(_) | Stop::Body => Side::Client,
         Stop::Draining | Stop::Sign(_) => Side::Gateway,
         Stop::Upstream(_) | Stop::Silent | Stop::Switched | Stop::Location => Side::Upstream,
     };
@@ -178,6 +186,12 @@ pub fn challenge_of(site: &Site, client: &ClientOrigin, needed: &Needed, error: 
 fn retry(message: &str) -> Response<Body> {
     let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, message);
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+    response
+}
+
+/// The connection ends with this answer: a hop that has switched all the same must not have what follows served.
+fn last(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
 

@@ -94,9 +94,9 @@ impl Observer {
 }
 
 impl Observed {
-    /// The process's metrics.
-    pub(super) fn metrics(&self) -> &Metrics {
-        self.guards.ending.record().metrics()
+    /// What is written down of the request.
+    pub(super) fn record(&self) -> &Record {
+        self.guards.ending.record()
     }
 
     /// The answer is there.

@@ -4,7 +4,6 @@
 //! One future of one request holds it all. Layers that each hold the next one's future would be as deep as they are
 //! many, and each is moved when a request begins.
 
-use std::any::Any;
 use std::convert::Infallible;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,11 +21,7 @@ use super::observe::{Observed, Observer};
 use crate::base::body::Body;
 use crate::base::peer::Peer;
 use crate::oci::error::{self, ErrorCode};
-use crate::telemetry::metrics::Metrics;
-use crate::telemetry::outcome::bounded;
-
-/// Bytes of a panic's message in the log.
-const MAX_PANIC: usize = 512;
+use crate::telemetry::outcome::{Record, Side};
 
 /// What a worker serves; cloned for each connection and each request, and ready at any time.
 pub(super) trait Inner:
@@ -66,7 +61,7 @@ impl<S: Inner> Stack<S> {
         let (observed, request) = self.observer.begin(request, peer, activity);
         // Innermost: a panic is one request's, which is answered 500, and not its connection's or the process's. Such
         // a request has an access line like any other.
-        let begun = request.and_then(|request| contain(&self.observer.metrics, || inner.call(request)));
+        let begun = request.and_then(|request| contain(observed.record(), || inner.call(request)));
         let (running, refused) = match begun {
             Ok(running) => (Some(running), None),
             Err(refused) => (None, Some(refused)),
@@ -97,7 +92,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let polled = match (this.running.as_mut().as_pin_mut(), &*this.observed) {
-            (Some(running), Some(observed)) => match contain(observed.metrics(), || running.poll(cx)) {
+            (Some(running), Some(observed)) => match contain(observed.record(), || running.poll(cx)) {
                 Ok(polled) => {
                     let Ok(response) = ready!(polled);
                     Some(response)
@@ -133,21 +128,15 @@ fn is_credential(name: &HeaderName) -> bool {
         || matches!(name.as_str(), "private-token" | "job-token" | "deploy-token")
 }
 
-/// Runs a part of a request; if that panics, the answer says so.
-fn contain<T>(metrics: &Metrics, part: impl FnOnce() -> T) -> Result<T, Box<Response<Body>>> {
-    catch_unwind(AssertUnwindSafe(part)).map_err(|payload| {
-        metrics.panicked();
-        Box::new(panicked(&*payload))
+/// Runs a part of a request; if that panics, the answer and the access line say so. Where, stands in the log; what the
+/// panic said may be the request's own words, and is nobody's to read.
+fn contain<T>(record: &Record, part: impl FnOnce() -> T) -> Result<T, Box<Response<Body>>> {
+    catch_unwind(AssertUnwindSafe(part)).map_err(|_| {
+        record.metrics().panicked();
+        record.failed(Side::Gateway, "the request's handling panicked");
+        let mut response = Response::new(Body::full(error::body(ErrorCode::Unknown, "internal error", &[])));
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Box::new(response)
     })
-}
-
-/// The answer to a request whose handling panicked. The message is ours and goes to the log, not to the client.
-fn panicked(payload: &(dyn Any + Send)) -> Response<Body> {
-    let message = payload.downcast_ref::<String>().map(String::as_str);
-    let message = message.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no message");
-    tracing::error!(panic = &*bounded(message, MAX_PANIC), "a request's handling panicked");
-    let mut response = Response::new(Body::full(error::body(ErrorCode::Unknown, "internal error", &[])));
-    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
 }

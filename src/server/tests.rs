@@ -3,6 +3,7 @@
 mod early;
 mod leaving;
 mod limits;
+mod panics;
 mod protocols;
 
 use std::pin::Pin;

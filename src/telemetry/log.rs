@@ -1,7 +1,8 @@
 //! The log's settings and start: one line an event, to standard error, by way of the [journal](super::journal).
 //!
 //! Libraries are heard down to `info` and no further, whatever `log.level` says: below it they write what they read.
-//! HTTP/2 requests that cannot be parsed, for one, are written with their whole `:path`, query and all.
+//! HTTP/2 requests that cannot be parsed, for one, are written with their whole `:path`, query and all. Of a panic, theirs
+//! or ours, it is told where it was.
 
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -72,7 +73,17 @@ pub fn start(settings: &Settings, metrics: Arc<Metrics>) -> Result<Closing, Erro
     let (journal, closing) = Journal::start(std::io::stderr(), metrics).map_err(Error::Thread)?;
     let subscriber = subscriber(settings, journal, std::io::stderr().is_terminal())?;
     tracing::subscriber::set_global_default(subscriber).map_err(Error::Started)?;
+    tell_panics();
     Ok(closing)
+}
+
+/// Has a panic be a line of the log: where it was, and not in its words. Those may hold what a request brought, as a
+/// slice prints the string that it could not cut, and the hook that is there by default writes them to standard error.
+fn tell_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let location = panic.location().map(tracing::field::display);
+        tracing::error!(location, thread = std::thread::current().name(), "a panic, whose words are not written down");
+    }));
 }
 
 /// The subscriber [`start`] starts, writing to `writer`; `ansi` colours text.

@@ -203,14 +203,17 @@ async fn stage(door: Door) -> (Stage, String) {
     (stage, token)
 }
 
-/// Sends it, and asserts that it is refused, or that the connection ends.
+/// What a malformed head is answered: methods that are not served have a status of their own (RFC 9110 §15.5.6).
+fn refusal(name: &str) -> u16 {
+    if matches!(name, "3.2.3 CONNECT" | "9110 9.3.8 TRACE") { 405 } else { 400 }
+}
+
+/// Sends it, and says what is wrong with what came: every head is answered, and none by an end without a word.
 async fn refused(client: &mut Raw, name: &str, bytes: &[u8]) -> Option<String> {
     // The refusal may come, and the connection go, before all is written.
     let _cut = client.write(bytes).await;
-    match client.status().await {
-        None | Some(400..500) => None,
-        Some(status) => Some(format!("{name}: {status}")),
-    }
+    let status = client.status().await;
+    (status != Some(refusal(name))).then(|| format!("{name}: {status:?}"))
 }
 
 #[tokio::test]
@@ -332,25 +335,63 @@ async fn the_refusal_is_a_registrys_error_and_the_connections_last_word() {
 }
 
 #[tokio::test]
-async fn an_upgrade_of_the_registry_is_not_honoured_and_what_comes_with_it_is_refused() {
-    let (stage, token) = stage(Door::Plain).await;
-    let ours = format!("Host: registry.test\r\nAuthorization: Bearer {token}\r\n");
-    for protocol in ["h2c", "websocket", "HTTP/2.0"] {
-        let ask = format!(
-            "GET /v2/group/project/tags/list HTTP/1.1\r\n{ours}Connection: upgrade\r\nUpgrade: {protocol}\r\n\r\n"
-        );
-        let mut client = stage.gateway.raw().await;
-        for _ in 0..2 {
-            client.write(&ask).await.unwrap();
-            let head = client.head().await;
-            assert_eq!(head.status(), 200);
-            client.take(head.header("content-length").unwrap().parse().unwrap()).await;
+async fn a_registrys_request_for_another_protocol_is_refused_and_the_connections_last() {
+    for door in [Door::Plain, Door::Tls1] {
+        let (stage, token) = stage(door).await;
+        let ours = format!("Host: registry.test\r\nAuthorization: Bearer {token}\r\n");
+        let lines = [
+            "GET /v2/ HTTP/1.1",
+            "GET /v2/group/project/tags/list HTTP/1.1",
+            "GET /v2/group/project/tags/list HTTP/1.0",
+            "POST /v2/group/project/blobs/uploads/ HTTP/1.1",
+            "GET /gitlab/v1/ HTTP/1.1",
+        ];
+        let asking = [
+            "Connection: upgrade\r\nUpgrade: h2c",
+            "Connection: upgrade\r\nUpgrade: websocket",
+            "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__",
+            "Connection: upgrade\r\nUpgrade: HTTP/2.0, SHTTP/1.3",
+            "Connection: upgrade\r\nUpgrade:\r\nUpgrade: h2c",
+            "Connection: close\r\nUpgrade: h2c",
+            "Upgrade: h2c",
+        ];
+        // What a hop that has switched, or has not, would send behind it.
+        let behind = ["", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "GET /v2/ HTTP/1.1\r\nHost: registry.test\r\n\r\n"];
+        for line in lines {
+            for fields in asking {
+                for more in behind {
+                    let mut client = stage.gateway.raw().await;
+                    client.write(format!("{line}\r\n{ours}{fields}\r\n\r\n{more}")).await.unwrap();
+                    let head = client.head().await;
+                    assert_eq!(head.status(), 400, "{door:?}, {line}, {fields}");
+                    assert_eq!(head.header("connection"), Some("close"), "{door:?}, {line}, {fields}");
+                    let body = client.take(head.header("content-length").unwrap().parse().unwrap()).await;
+                    let error: serde_json::Value = serde_json::from_slice(&body).unwrap();
+                    let message = error["errors"][0]["message"].as_str().unwrap();
+                    assert!(message.starts_with("leave Upgrade out") && message.contains("ALPN"), "{message}");
+                    let rest = client.rest().await;
+                    assert_eq!((rest.contains("HTTP/1.1 400"), rest.is_empty()), (!more.is_empty(), more.is_empty()));
+                }
+            }
         }
-        assert_eq!(stage.registry.last().header("upgrade"), None);
-        let before = stage.registry.requests().len();
-        client.write(format!("{ask}PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")).await.unwrap();
-        let text = client.rest().await;
-        assert!(text.starts_with("HTTP/1.1 200") && text.contains("HTTP/1.1 400"), "{text}");
-        assert_eq!(stage.registry.requests().len(), before + 1);
+        assert_eq!(stage.registry.wire.connections().await, 0, "{door:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_field_alone_asks_for_no_other_protocol() {
+    for door in [Door::Plain, Door::Tls1] {
+        let (stage, token) = stage(door).await;
+        let mut client = stage.gateway.raw().await;
+        for fields in ["Connection: upgrade", "Connection: upgrade\r\nUpgrade:"] {
+            let ours = format!("Host: registry.test\r\nAuthorization: Bearer {token}\r\n{fields}\r\n");
+            client.write(format!("GET /v2/group/project/tags/list HTTP/1.1\r\n{ours}\r\n")).await.unwrap();
+            let head = client.head().await;
+            assert_eq!(head.status(), 200, "{door:?}, {fields}");
+            client.take(head.header("content-length").unwrap().parse().unwrap()).await;
+            let seen = stage.registry.last();
+            assert_eq!(seen.header("upgrade"), None);
+            assert_eq!(seen.header("connection").filter(|names| names.contains("upgrade")), None);
+        }
     }
 }

@@ -145,15 +145,16 @@ async fn a_web_socket_goes_through() {
 
 #[tokio::test]
 async fn a_registry_is_never_asked_to_switch_protocols() {
-    let (stage, _web) = with_both().await;
+    let (stage, web) = with_both().await;
     let token = stage.token("ada", PUSH).await;
     let mut client = stage.gateway.raw().await;
     let head = format!(
         "GET /v2/ HTTP/1.1\r\nHost: registry.test\r\nAuthorization: Bearer {token}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
     );
     client.write(head).await.unwrap();
-    assert_eq!(client.head().await.status(), 200);
-    assert_eq!(stage.registry.last().header("upgrade"), None);
+    assert_eq!(client.head().await.status(), 400);
+    // Nor is the web host in its place, which knows upgrades.
+    assert_eq!((stage.registry.wire.connections().await, web.connections().await), (0, 0));
 }
 
 #[tokio::test]

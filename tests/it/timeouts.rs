@@ -30,6 +30,39 @@ async fn a_registry_that_takes_everything_and_never_answers_is_a_gateway_timeout
 }
 
 #[tokio::test]
+async fn a_registry_whose_answers_head_trickles_is_a_gateway_timeout() {
+    let never = "O".repeat(1000);
+    let trickles = [
+        ("a status line", "", format!("HTTP/1.1 202 {never}")),
+        ("a field", "HTTP/1.1 202 Accepted\r\nA: ", never),
+        ("fields", "HTTP/1.1 202 Accepted\r\n", "A: b\r\n".to_owned()),
+        (
+            "interim answers",
+            "",
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".to_owned(),
+        ),
+        ("an interim answer that was one", "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 102 ", "A".repeat(1000)),
+    ];
+    for door in Door::ALL {
+        // Each byte comes well within the time that all of them have.
+        let (stage, token, location) = with(door, "response = \"300ms\"").await;
+        let mut ended = 0;
+        for (what, first, again) in &trickles {
+            for (method, target) in [("GET", "/v2/group/project/blobs/sha256:b"), ("PATCH", location.as_str())] {
+                stage.registry.says(method, Answer::Trickle(first.as_bytes().to_vec(), again.as_bytes().to_vec()));
+                let ask = Ask::new(method, target).token(&token);
+                let answer = stage.send(if method == "PATCH" { ask.body("layer") } else { ask }).await;
+                assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT, "{door:?}, {method}, {what}");
+                assert_eq!(answer.json()["errors"][0]["code"], "UNAVAILABLE");
+                ended += 1;
+                assert_eq!(stage.gateway.metric("tidegate_limit_hits_total{limit=\"response\"}"), ended);
+                stage.registry.wire.closed(stage.registry.last().connection).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_wait_for_the_answer_begins_with_the_last_byte() {
     for door in Door::ALL {
         let (stage, token, location) = with(door, "response = \"200ms\"").await;

@@ -49,8 +49,10 @@ fn a_request_has_one_reading_or_is_refused() {
 }
 
 #[test]
-fn older_and_newer_clients_may_leave_out_the_host() {
+fn older_clients_may_leave_out_the_host_and_newer_ones_say_it_in_the_target() {
     assert_eq!(asked(Version::HTTP_10, "GET", "/v2/", &[]), Ok(None));
+    assert_eq!(asked(Version::HTTP_2, "GET", "/v2/", &[]), Err(Ambiguous::NoHost));
+    assert_eq!(asked(Version::HTTP_2, "GET", "/v2/", &[("host", "r.test")]), Ok(Some("r.test".to_owned())));
     assert_eq!(asked(Version::HTTP_2, "GET", "https://r.test/v2/", &[]), Ok(Some("r.test".to_owned())));
     assert_eq!(asked(Version::HTTP_2, "GET", "https://u@r.test/v2/", &[]), Err(Ambiguous::Host));
     let other = [("host", "other.test")];

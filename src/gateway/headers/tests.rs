@@ -31,6 +31,29 @@ fn cleaned(headers: &[(&str, &str)], from: &str, trusted: &[IpNet]) -> HeaderMap
 }
 
 #[test]
+fn another_protocol_is_asked_for_by_a_field_that_names_one() {
+    type Row<'a> = (&'a [(&'static str, &'static str)], bool);
+    let rows: [Row<'_>; 9] = [
+        (&[], false),
+        (&[("connection", "upgrade")], false),
+        (&[("connection", "upgrade"), ("upgrade", "")], false),
+        (&[("upgrade", "h2c")], true),
+        (&[("connection", "upgrade"), ("upgrade", "h2c")], true),
+        (&[("connection", "upgrade"), ("upgrade", "websocket")], true),
+        (&[("upgrade", "TLS/1.0, HTTP/1.1")], true),
+        (&[("upgrade", ""), ("upgrade", "h2c")], true),
+        (&[("http2-settings", "AAMAAABk")], false),
+    ];
+    for (fields, asks) in rows {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        assert_eq!(asks_to_switch(&headers), asks, "{fields:?}");
+    }
+}
+
+#[test]
 fn a_stranger_cannot_say_who_it_is() {
     let headers = cleaned(
         &[

@@ -6,6 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -13,6 +14,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::soon;
+
+/// How long a trickle rests before each byte.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// How a request's body has come so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +57,8 @@ pub(crate) enum Answer {
     Tunnel(Vec<u8>),
     /// Sends the first bytes, then the second again and again, until nobody takes them.
     Endless(Vec<u8>, Vec<u8>),
+    /// The same, but each byte of the second by itself, and a pause before it.
+    Trickle(Vec<u8>, Vec<u8>),
 }
 
 /// What a peer answers.
@@ -77,6 +83,8 @@ pub(crate) struct Wire {
 #[derive(Debug)]
 struct Seen {
     requests: Mutex<Vec<Received>>,
+    /// Who has connected, in that order.
+    peers: Mutex<Vec<SocketAddr>>,
     /// Connections that have ended.
     closed: Mutex<Vec<usize>>,
     news: watch::Sender<u64>,
@@ -87,7 +95,8 @@ impl Wire {
     pub(crate) async fn start(script: Arc<impl Script>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let seen = Arc::new(Seen { requests: Mutex::default(), closed: Mutex::default(), news: watch::Sender::new(0) });
+        let (requests, peers, closed) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let seen = Arc::new(Seen { requests, peers, closed, news: watch::Sender::new(0) });
         let accepting = tokio::spawn(accept(listener, script, Arc::clone(&seen)));
         Self { address, seen, accepting }
     }
@@ -105,6 +114,13 @@ impl Wire {
     /// Waits until its connection of this number has ended.
     pub(crate) async fn closed(&self, connection: usize) {
         self.wait(|| self.seen.closed.lock().unwrap().contains(&connection).then_some(())).await;
+    }
+
+    /// How many connections it has been given: one of ours comes last, and none is before it unseen.
+    pub(crate) async fn connections(&self) -> usize {
+        let own = TcpStream::connect(self.address).await.unwrap();
+        let own = own.local_addr().unwrap();
+        self.wait(|| self.seen.peers.lock().unwrap().iter().position(|peer| *peer == own)).await
     }
 
     async fn wait<T>(&self, wanted: impl Fn() -> Option<T>) -> T {
@@ -178,7 +194,9 @@ impl Seen {
 async fn accept(listener: TcpListener, script: Arc<impl Script>, seen: Arc<Seen>) {
     let mut connections = tokio::task::JoinSet::new();
     for connection in 0.. {
-        let Ok((stream, _)) = listener.accept().await else { return };
+        let Ok((stream, peer)) = listener.accept().await else { return };
+        seen.peers.lock().unwrap().push(peer);
+        seen.news.send_modify(|count| *count += 1);
         let (script, seen) = (Arc::clone(&script), Arc::clone(&seen));
         // The tasks end with the set, and the set with the server.
         connections.spawn(async move {
@@ -225,6 +243,14 @@ async fn serve(line: &mut Line, connection: usize, script: &impl Script, seen: &
                 line.stream.write_all(&bytes).await?;
                 loop {
                     line.stream.write_all(&again).await?;
+                }
+            }
+            Answer::Trickle(bytes, again) => {
+                line.stream.write_all(&bytes).await?;
+                let mut pace = tokio::time::interval(PAUSE);
+                for byte in again.iter().cycle() {
+                    pace.tick().await;
+                    line.stream.write_all(&[*byte]).await?;
                 }
             }
             Answer::Tunnel(bytes) => {
