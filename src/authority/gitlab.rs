@@ -14,7 +14,9 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::answer::{Answer, Refusal, Unreachable};
+use super::date;
 use crate::base::body::{Body, CollectError};
+use crate::base::clock::Clock;
 use crate::oci::error::{self, ErrorCode};
 use crate::oci::token_api::TokenQuery;
 use crate::telemetry::labels::Limit;
@@ -96,6 +98,8 @@ pub struct Gitlab {
     timeout: Duration,
     client: Client,
     requests: Semaphore,
+    /// Compared with the authority's; nothing is decided by it here.
+    clock: Clock,
     metrics: Arc<Metrics>,
     warnings: Warnings,
 }
@@ -104,6 +108,7 @@ pub struct Gitlab {
 struct Warnings {
     unreachable: Seldom,
     opaque: Seldom,
+    clock: Seldom,
 }
 
 impl Gitlab {
@@ -129,6 +134,7 @@ impl Gitlab {
             timeout: settings.timeout,
             client,
             requests: Semaphore::new(MAX_REQUESTS),
+            clock: Clock::System,
             metrics,
             warnings: Warnings::default(),
         })
@@ -198,17 +204,39 @@ impl Gitlab {
         // Nobody closes the semaphore.
         let Ok(_slot) = slot else { return Answer::unreachable(Unreachable::GivenUp) };
         let Some(uri) = self.target(question.query.as_deref()) else { return too_long() };
+        let asked = Instant::now();
         let sent = match self.client.send(&self.url, request(&uri, question)).await {
             Err(error) if !error.was_sent() => self.client.send(&self.url, request(&uri, question)).await,
             sent => sent,
         };
         match sent {
-            Ok(answer) => self.read(answer.into_response()).await,
+            Ok(answer) => {
+                let response = answer.into_response();
+                self.compare_clocks(response.headers(), asked.elapsed());
+                self.read(response).await
+            }
             Err(error) => {
                 tracing::debug!(authority = &*self.name, error = error.causes(), "no answer from the authority");
                 let why = if error.was_sent() { Unreachable::Broken } else { Unreachable::Connect };
                 Answer::unreachable(why)
             }
+        }
+    }
+
+    /// Tells of clocks that are apart: one that is off makes good tokens bad, and the refusals do not say why. A `Date`
+    /// is only what the authority says, so that nothing else comes of it.
+    fn compare_clocks(&self, headers: &HeaderMap, took: Duration) {
+        let Some(date) = date::of(headers) else { return };
+        let ahead = date::ahead(date, self.clock.precise(), took);
+        self.metrics.authority_clock(&self.name, ahead / 1000);
+        let apart = Duration::from_millis(ahead.unsigned_abs());
+        if apart > date::TOLERATED && self.warnings.clock.due() {
+            let side = if ahead > 0 { "ahead of" } else { "behind" };
+            tracing::warn!(
+                authority = &*self.name,
+                seconds = apart.as_secs(),
+                "the authority's clock is {side} this machine's: check NTP on both, one that is off makes good tokens bad"
+            );
         }
     }
 

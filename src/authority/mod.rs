@@ -9,6 +9,7 @@
 //! byte of the Authorization header or of the query.
 
 pub mod answer;
+mod date;
 pub mod gitlab;
 #[cfg(test)]
 pub(crate) mod testing;

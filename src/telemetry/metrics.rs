@@ -53,6 +53,7 @@ pub struct Metrics {
     token_requests: Family<TokenLabels, Counter>,
     token_cache: Vec<Counter>,
     token_fetches: Histograms<Named<1>>,
+    authority_clocks: Family<Named<1>, Gauge>,
     registry_tokens: Vec<Counter>,
     authorization_missing: Counter,
     limit_hits: Vec<Counter>,
@@ -127,6 +128,10 @@ impl Metrics {
             token_requests: add(r, "token_requests", "Requests to the token endpoint"),
             token_cache: counters::<CacheResult>(r, "result", "token_cache", "What the token cache had"),
             token_fetches,
+            authority_clocks: {
+                let help = "How far an authority's clock is ahead of ours (negative: behind), by its Date";
+                seconds(r, "authority_clock_offset", help)
+            },
             registry_tokens: counters::<TokenSource>(r, "source", "registry_tokens", "Tokens shown to registries"),
             authorization_missing: add(r, "authorization_missing", "Token requests that name an account, bare"),
             limit_hits: counters::<Limit>(r, "limit", "limit_hits", "Times a bound was reached"),
@@ -135,10 +140,8 @@ impl Metrics {
             origin_up: add(r, "origin_up", "Whether an origin takes requests (1) or not (0)"),
             origin_requests: add(r, "origin_requests", "Requests answered by an origin"),
             certificates: {
-                let family: Family<Named<1>, Gauge> = Family::default();
                 let help = "When a TLS certificate ends, in Unix time";
-                r.register_with_unit("tls_certificate_not_after_timestamp", help, Unit::Seconds, family.clone());
-                family
+                seconds(r, "tls_certificate_not_after_timestamp", help)
             },
             registry,
         }
@@ -176,6 +179,11 @@ impl Metrics {
     /// An authority answered, or failed to, after `took`.
     pub fn token_fetch(&self, authority: &str, took: Duration) {
         self.token_fetches.get_or_create(&[("authority", self.name(authority))]).observe(took.as_secs_f64());
+    }
+
+    /// An authority's clock was found so many seconds ahead of ours, or behind it (negative).
+    pub fn authority_clock(&self, authority: &str, ahead: i64) {
+        self.authority_clocks.get_or_create(&[("authority", self.name(authority))]).set(ahead);
     }
 
     /// The token cache was asked.
@@ -295,6 +303,13 @@ where
     let metric = M::default();
     registry.register(name, help, metric.clone());
     metric
+}
+
+/// A gauge of seconds for each of what the configuration names.
+fn seconds(registry: &mut Registry, name: &str, help: &str) -> Family<Named<1>, Gauge> {
+    let family = Family::default();
+    registry.register_with_unit(name, help, Unit::Seconds, family.clone());
+    family
 }
 
 /// One counter for each value of a closed set, in the set's order.

@@ -39,6 +39,11 @@ pub enum MinterError {
     /// Signing failed.
     #[error("the token could not be signed")]
     Sign,
+    /// The trial signature was not made, or the certificate does not vouch for it.
+    #[error(
+        "a token signed on trial does not verify: this key, or the cryptography of this build or machine, is broken"
+    )]
+    Trial,
 }
 
 /// Signs registry tokens: ES256 or RS256, `x5c` of the chain, libtrust `kid`, `aud` a string, integer times.
@@ -77,7 +82,8 @@ pub struct Minted {
 }
 
 impl Minter {
-    /// Reads a key (PEM, PKCS#8, SEC1 or PKCS#1) and its certificate chain (PEM, leaf first).
+    /// Reads a key (PEM, PKCS#8, SEC1 or PKCS#1) and its certificate chain (PEM, leaf first), and signs a token on
+    /// trial.
     ///
     /// # Errors
     /// [`MinterError`].
@@ -91,7 +97,18 @@ impl Minter {
         if leaf.key.spki() != key.public()?.spki() {
             return Err(MinterError::Mismatch);
         }
-        let id = KeyId::libtrust(leaf.key.spki());
+        Self::on_trial(key, &chain, &read, ttl)
+    }
+
+    /// Puts it together and signs once, so that what cannot sign is known at the start and not from the first request.
+    fn on_trial(
+        key: Key,
+        chain: &[CertificateDer<'_>],
+        read: &[Certificate],
+        ttl: Duration,
+    ) -> Result<Self, MinterError> {
+        let leaf = &read.first().ok_or(MinterError::Certificate)?.key;
+        let id = KeyId::libtrust(leaf.spki());
         let header = Header {
             typ: "JWT",
             alg: if matches!(key, Key::Rsa(_)) { "RS256" } else { "ES256" },
@@ -100,7 +117,18 @@ impl Minter {
         };
         let header = URL_SAFE_NO_PAD.encode(serde_json::to_vec(&header).map_err(|_| MinterError::Certificate)?);
         let window = read.iter().fold(Window::ALWAYS, |window, certificate| window.and(certificate.window));
-        Ok(Self { shared: Arc::new(Shared { key, id, header, ttl, window }) })
+        let minter = Self { shared: Arc::new(Shared { key, id, header, ttl, window }) };
+        if minter.is_proved_by(leaf) { Ok(minter) } else { Err(MinterError::Trial) }
+    }
+
+    /// Whether a token that it signs verifies with the certificate's key. The token lived in 1970 and grants nothing.
+    fn is_proved_by(&self, certified: &PublicKey) -> bool {
+        let Ok(nobody) = Claims::parse(br#"{"iss":"","exp":0}"#) else { return false };
+        let Ok(minted) = self.mint(&nobody, "", &[], Timestamp(0)) else { return false };
+        let parts = std::str::from_utf8(minted.token.expose()).ok().and_then(|token| token.rsplit_once('.'));
+        parts.is_some_and(|(message, signature)| {
+            certified.verifies(certified.kind().pinned(), message.as_bytes(), signature)
+        })
     }
 
     /// Whether a signature costs enough (RSA) to be made off the connection's core.

@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::support::authority::{denied, unauthorized};
 use crate::support::client::Ask;
 use crate::support::gateway::Setup;
+use crate::support::log;
 use crate::support::stage::{PUSH, Stage};
 use crate::support::wire::{Answer, reply};
 
@@ -191,4 +192,38 @@ async fn a_request_that_was_robbed_on_its_way_is_told_so() {
     assert!(error["message"].as_str().unwrap().contains("Authorization"), "{error}");
     assert_eq!(stage.authority.wire.requests().len(), 1);
     assert_eq!(stage.gateway.metric("tidegate_authorization_missing_total"), 1);
+}
+
+#[tokio::test]
+async fn an_authority_that_lies_about_the_time_changes_no_answer() {
+    let series = "tidegate_authority_clock_offset_seconds{authority=\"gitlab\"} ";
+    let dates = [
+        ("Sun, 06 Nov 1994 08:49:37 GMT", Some('-')),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", Some('2')),
+        ("the day after tomorrow", None),
+    ];
+    for (date, sign) in dates {
+        let stage = Stage::new().await;
+        let dated = |status, body: &str| Answer::Reply(reply(status, &[("Date", date)], body.as_bytes()));
+        let token = stage.authority.token("ada", PUSH);
+        stage.authority.says(dated("200 OK", &json!({ "token": token }).to_string()));
+        let answer = stage.send(ask(&stage)).await;
+        assert_eq!(answer.json(), json!({ "token": token, "access_token": token, "expires_in": 270 }), "{date}");
+        let location = stage.open(&token).await;
+        stage.authority.says(dated("401 Unauthorized", ""));
+        let target = format!("/jwt/auth?service=container_registry&scope={PUSH}");
+        let other = Ask::new("GET", &target).header("authorization", "Basic Og==");
+        assert_eq!(stage.send(other).await.status, StatusCode::UNAUTHORIZED, "{date}");
+        // It is asked again in the middle of the push, and only what it says of the credential counts.
+        stage.authority.says(dated("200 OK", &json!({ "token": token }).to_string()));
+        stage.lapse();
+        stage.goes_on(&location, &token).await;
+
+        let numbers = stage.gateway.metrics.encode();
+        let value = numbers.lines().find_map(|line| line.strip_prefix(series));
+        assert_eq!(value.and_then(|value| value.chars().next()), sign, "{date}: {value:?}");
+        if sign.is_some() {
+            log::line(|line| line["message"].as_str().is_some_and(|said| said.contains("check NTP on both"))).await;
+        }
+    }
 }

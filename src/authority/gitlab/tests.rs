@@ -5,7 +5,7 @@ use super::*;
 use crate::authority::testing::{Fields, TokenServer, answer, granted, refused, settings};
 use crate::base::body::BodyError;
 use crate::telemetry::log::tests::capture;
-use crate::token::testing::{TestKey, claims};
+use crate::token::testing::{NOW, TestKey, claims};
 
 fn question(query: &str, authorization: Option<&[u8]>) -> Question {
     Question {
@@ -353,5 +353,84 @@ async fn a_token_nobody_can_verify_is_warned_of_seldom_and_for_our_service_only(
     for _ in 0..2 {
         client.ask(&question("service=container_registry", None)).await;
         assert_eq!(warned(), 1);
+    }
+}
+
+/// An authority whose clock is `seconds` ahead of the one it is asked by, and who asks.
+async fn apart(seconds: i64) -> (TokenServer, Gitlab) {
+    let written = std::time::UNIX_EPOCH + Duration::from_secs((NOW.0 + seconds).unsigned_abs());
+    let server = TokenServer::start(move |_| {
+        let mut answer = answer(200, &[], granted(&claims()));
+        answer.headers_mut().insert("date", httpdate::fmt_http_date(written).try_into().unwrap());
+        async move { answer }
+    })
+    .await;
+    let gitlab = Gitlab { clock: Clock::manual(NOW), ..client(server.settings()) };
+    (server, gitlab)
+}
+
+#[tokio::test]
+async fn clocks_that_are_apart_are_told_of_with_the_direction_and_what_to_do() {
+    // By how much its clock is ahead; between what the metric lies, and how the log puts it.
+    let table = [
+        (600, 600..=600, Some("ahead of")),
+        (6, 6..=6, Some("ahead of")),
+        (5, 5..=5, None),
+        (0, 0..=0, None),
+        (-1, 0..=0, None),
+        // It may have been written when it was asked for, ten seconds ago at most.
+        (-3601, -3600..=-3590, Some("behind")),
+    ];
+    for (seconds, expected, side) in table {
+        let (_server, gitlab) = apart(seconds).await;
+        let (log, _guard) = capture();
+        let answer = gitlab.ask(&question("service=container_registry", None)).await;
+        assert!(matches!(answer, Answer::Granted(_)), "{seconds}: it changed the answer: {answer:?}");
+
+        let series = "tidegate_authority_clock_offset_seconds{authority=\"gitlab\"} ";
+        let numbers = gitlab.metrics.encode();
+        let value: i64 = numbers.lines().find_map(|line| line.strip_prefix(series)).unwrap().parse().unwrap();
+        assert!(expected.contains(&value), "{seconds}: {value}");
+
+        let told = side.map(|side| {
+            let what = format!("the authority's clock is {side} this machine's: check NTP on both");
+            (
+                json!("WARN"),
+                json!("gitlab"),
+                json!(value.abs()),
+                format!("{what}, one that is off makes good tokens bad"),
+            )
+        });
+        let lines = log.lines().into_iter().map(|line| {
+            let message = line["message"].as_str().unwrap().to_owned();
+            (line["level"].clone(), line["authority"].clone(), line["seconds"].clone(), message)
+        });
+        assert_eq!(lines.collect::<Vec<_>>(), Vec::from_iter(told), "{seconds}");
+    }
+}
+
+#[tokio::test]
+async fn a_difference_of_clocks_is_told_whatever_the_answer_and_seldom() {
+    for status in [200, 401, 404, 429, 503] {
+        let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+        let server = TokenServer::start(move |_| async move { answer(status, &[("date", date)], "") }).await;
+        let client = client(server.settings());
+        let (log, _guard) = capture();
+        for _ in 0..3 {
+            client.ask(&question("service=container_registry", None)).await;
+            assert_eq!(log.text().matches("the authority's clock is behind this machine's").count(), 1, "{status}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn of_a_date_that_cannot_be_read_nothing_is_concluded() {
+    for date in ["", "yesterday", "Sun, 06 Nov 1994 08:49:37", "-1", "Fri, 31 Dec 99999 23:59:59 GMT"] {
+        let server = TokenServer::start(move |_| async move { answer(401, &[("date", date)], "") }).await;
+        let client = client(server.settings());
+        let (log, _guard) = capture();
+        assert!(matches!(client.ask(&question("", None)).await, Answer::Denied(_)));
+        assert_eq!(log.text(), "", "{date:?}");
+        assert!(!client.metrics.encode().contains("tidegate_authority_clock_offset_seconds{"), "{date:?}");
     }
 }

@@ -93,6 +93,7 @@ impl Lowering<'_> {
                 let (path, instead) = match error {
                     MinterError::Key | MinterError::Sign => (key, "name a private key of P-256 or RSA in PEM"),
                     MinterError::Certificate => (certificate, "name PEM certificates, the leaf first"),
+                    MinterError::Trial => (key, "try a new key and certificate; if they fail too, it is not the key"),
                     MinterError::Mismatch => (certificate, "name the certificate of `signing.key`"),
                 };
                 self.unusable(path, &format!("cannot be used: {error}"), instead);

@@ -12,6 +12,7 @@ fn the_names_operators_rely_on_are_all_there() {
     metrics.denied(DeniedReason::from(crate::token::verifier::TokenError::Key));
     metrics.token_request("gitlab", TokenResult::Issued);
     metrics.token_fetch("gitlab", Duration::from_millis(30));
+    metrics.authority_clock("gitlab", -90);
     metrics.token_cache(CacheResult::Coalesced);
     metrics.registry_token(TokenSource::Minted);
     metrics.authorization_missing();
@@ -49,6 +50,7 @@ fn the_names_operators_rely_on_are_all_there() {
         "tidegate_uploads_rescued_total 1",
         "tidegate_token_requests_total{authority=\"gitlab\",result=\"issued\"} 1",
         "tidegate_token_fetch_duration_seconds_count{authority=\"gitlab\"} 1",
+        "tidegate_authority_clock_offset_seconds{authority=\"gitlab\"} -90",
         "tidegate_token_cache_total{result=\"coalesced\"} 1",
         "tidegate_registry_tokens_total{source=\"minted\"} 1",
         "tidegate_denied_total{reason=\"key\"} 1",

@@ -130,6 +130,28 @@ fn keys_and_certificates_that_cannot_sign_are_refused() {
 }
 
 #[test]
+fn a_key_whose_signature_does_not_verify_is_refused_before_the_first_request() {
+    let another = TestKey::new(Algorithm::ES256);
+    let table = [
+        (TestKey::p256(), TestKey::p256(), true),
+        (TestKey::trusted(), TestKey::trusted(), true),
+        (TestKey::p256(), &another, false),
+        (TestKey::trusted(), TestKey::foreign(), false),
+        (TestKey::p256(), TestKey::trusted(), false),
+        (TestKey::trusted(), TestKey::p256(), false),
+    ];
+    for (row, (signs, certified, proved)) in table.into_iter().enumerate() {
+        let key = Key::read(signs.private_pem().as_bytes()).unwrap();
+        let chain = [certified.certificate().der().clone()];
+        let read = chain.each_ref().map(|der| Certificate::parse(der).unwrap());
+        match Minter::on_trial(key, &chain, &read, TTL) {
+            Ok(_) => assert!(proved, "row {row}"),
+            Err(error) => assert!(!proved && matches!(error, MinterError::Trial), "row {row}: {error}"),
+        }
+    }
+}
+
+#[test]
 fn a_short_rsa_key_does_not_sign() {
     let output = std::process::Command::new("openssl").args(["genrsa", "1024"]).output().unwrap();
     let pem = String::from_utf8(output.stdout).unwrap();
