@@ -338,7 +338,7 @@ fn protocol(version: Version) -> &'static str {
 ///
 /// JSON escapes only the control characters below U+0020; DEL and U+0080 to U+009F drive a terminal as well.
 #[must_use]
-pub fn bounded(text: &str, limit: usize) -> Cow<'_, str> {
+fn bounded(text: &str, limit: usize) -> Cow<'_, str> {
     // Looks at every byte, which lets it look at many at once; most texts are found fit so.
     let is_plain = |text: &str| text.bytes().fold(true, |plain, byte| plain & (0x20..0x7f).contains(&byte));
     if text.len() <= limit && (is_plain(text) || !text.chars().any(char::is_control)) {
