@@ -160,6 +160,21 @@ impl Line {
         Ok(read)
     }
 
+    /// Status and length of an answer whose body is read with [`Self::some`].
+    pub(crate) async fn begun(&mut self) -> Option<(u16, Option<usize>)> {
+        let (status, headers) = self.head().await?;
+        let length = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+        Some((status, length.and_then(|(_, length)| length.parse().ok())))
+    }
+
+    /// What has come of a body, at least a byte; none when the connection has ended.
+    pub(crate) async fn some(&mut self) -> Option<Vec<u8>> {
+        if self.heard.is_empty() && !self.more().await {
+            return None;
+        }
+        Some(std::mem::take(&mut self.heard))
+    }
+
     /// The answer to the last request, which was not HEAD.
     pub(crate) async fn hear(&mut self, deadline: Duration) -> Heard {
         let begun = Instant::now();

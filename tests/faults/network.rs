@@ -92,6 +92,19 @@ pub(crate) fn received(place: Place<'_>, port: u16) -> Result<Vec<(u16, u64)>> {
     Ok(listed.lines().filter_map(one).collect())
 }
 
+/// Memory that the kernel holds for the connections in `place`, in KiB: what has come and is not read, what is sent and not
+/// acknowledged, and what it has set aside for more.
+pub(crate) fn socket_memory(place: Place<'_>) -> Result<u64> {
+    let listed = place.run("ss", "-HtnmO")?;
+    let held = |line: &str| -> u64 {
+        let memory = line.split_once("skmem:(").map(|(_, rest)| rest.split(')').next().unwrap_or_default());
+        let numbers = memory.into_iter().flat_map(|memory| memory.split(','));
+        // `rb` and `tb` are bounds; `t` is a part of `w`.
+        numbers.filter_map(|number| number.strip_prefix(['r', 'w', 'f'])?.parse::<u64>().ok()).sum()
+    };
+    Ok(listed.lines().map(held).sum::<u64>() / 1024)
+}
+
 /// Everything that comes for this address in `place` is dropped.
 pub(crate) fn bury(place: Place<'_>, address: std::net::Ipv4Addr) -> Result<()> {
     place.run("iptables", &format!("-w -A INPUT -d {address} -j DROP")).map(drop)
