@@ -13,12 +13,14 @@ use crate::case::Case;
 use crate::line::{Heard, Line, head};
 use crate::network::{Place, accept, refuse};
 use crate::registries::patch;
-use crate::scene::{ADA, BOB, PATIENT, Plan, Scene, zeros};
+use crate::scene::{ADA, BOB, PATIENT, Plan, Scene, scripted, zeros};
 use crate::script::{Act, Asked, Peer, answer};
 use crate::support::authority::Life;
 use crate::support::registry::Flavor;
 
 const MIB: usize = 1 << 20;
+/// What may be taken of an authority's answer: 64 KiB to be read, and what kernels hold of it that nobody reads.
+const TAKEN: usize = 512 << 10;
 /// How long the tokens of those live who push too slowly.
 const SHORT: u64 = 4;
 
@@ -120,7 +122,9 @@ pub(crate) async fn slow(case: &mut Case) -> Result<()> {
         case.must(took < Duration::from_secs(15), format!("{what}: the deadline of 3 s was kept after {took:?}"));
         case.must(asked <= QUESTIONS, format!("{what}: {QUESTIONS} different questions were asked {asked} times"));
     }
-    scene.close(case).await
+    scene.close(case).await?;
+    scripted(case, &peer.peers());
+    Ok(())
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -149,14 +153,16 @@ pub(crate) async fn nonsense(case: &mut Case) -> Result<()> {
         ("200 {}", answer("200 OK", &[kind("application/json")], b"{}")),
         ("200 null", answer("200 OK", &[kind("application/json")], b"{\"token\":null}")),
         ("5 MiB", answer("200 OK", &[kind("application/json")], huge.as_bytes())),
+        ("5 MiB without a length", format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{huge}").into()),
         ("gzip", answer("200 OK", &zipped, b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03")),
         ("half", b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{\"token\":\"".to_vec()),
     ];
     let turn = Rc::new(Cell::new(0));
     let (how, all) = (Rc::clone(&turn), answers.clone());
-    let peer =
-        Peer::start(move |_: &Asked| Act::Last(all.get(how.get()).map(|(_, bytes)| bytes.clone()).unwrap_or_default()))
-            .await?;
+    let peer = Peer::narrow(move |_: &Asked| {
+        Act::Last(all.get(how.get()).map(|(_, bytes)| bytes.clone()).unwrap_or_default())
+    })
+    .await?;
     let mut plan = Plan::peer(peer.port());
     plan.authority = Some(peer.port());
     let scene = Scene::set(case, plan).await?;
@@ -181,7 +187,13 @@ pub(crate) async fn nonsense(case: &mut Case) -> Result<()> {
     }
     case.saw(seen.join(", "));
     case.stored("nothing: no token, no push");
-    scene.close(case).await
+    scene.close(case).await?;
+    let most = peer.asked().iter().map(|asked| asked.given).max().unwrap_or_default();
+    case.saw(format!("of an answer of 5 MiB {} KiB were taken, the kernels' part among them", most >> 10));
+    case.must(most > 0, "nothing of any answer was taken, so nothing is shown");
+    case.must(most <= TAKEN, format!("{most} bytes of an answer were taken"));
+    scripted(case, &peer.peers());
+    Ok(())
 }
 
 /// The authority sends its visitors elsewhere.
@@ -212,7 +224,9 @@ pub(crate) async fn elsewhere(case: &mut Case) -> Result<()> {
     case.saw(format!("{}; {} connections to where it leads", seen.join(", "), canary.connections()));
     case.must(canary.connections() == 0, "a redirect of the authority was followed");
     case.stored("nothing: no token, no push");
-    scene.close(case).await
+    scene.close(case).await?;
+    scripted(case, &peer.peers());
+    Ok(())
 }
 
 /// The right to push is taken back while a push that outlived its token runs.

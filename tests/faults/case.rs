@@ -40,6 +40,8 @@ pub(crate) struct Case {
     /// How many scenes it has had.
     pub(crate) scenes: u16,
     pub(crate) canaries: Canaries,
+    /// Upload states: the registry's own, which it may write down itself.
+    pub(crate) states: Canaries,
     saw: Vec<String>,
     stored: Vec<String>,
     back: Vec<String>,
@@ -71,6 +73,7 @@ impl Case {
             scenes: 0,
             ground,
             canaries: Canaries::default(),
+            states: Canaries::default(),
             saw: Vec::new(),
             stored: Vec::new(),
             back: Vec::new(),

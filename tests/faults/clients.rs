@@ -18,7 +18,7 @@ use crate::line::{Line, head};
 use crate::measure::{memory, ticks};
 use crate::network::{Place, reappear, vanish};
 use crate::registries::busy;
-use crate::scene::{ADA, PATIENT, Plan, Scene, zeros};
+use crate::scene::{ADA, PATIENT, Plan, Scene, scripted, zeros};
 use crate::script::{Peer, ordinary};
 use crate::support::door::counter;
 use crate::support::process::{command, run};
@@ -126,7 +126,11 @@ pub(crate) async fn idle(case: &mut Case) -> Result<()> {
             held.push(coming.join_next().await.context("one is coming")???);
         }
         let took = begun.elapsed().as_secs_f64();
-        let (now, busy) = (memory(scene.door.pid()?)?, timed(&scene, case).await?);
+        let now = memory(scene.door.pid()?)?;
+        let mut busy = Duration::ZERO;
+        for _ in 0..20 {
+            busy = busy.max(timed(&scene, case).await?);
+        }
         let each = (now.saturating_sub(base)) / u64::try_from(wanted)?;
         case.must(each <= 40, format!("{each} KiB for an idle connection"));
         case.must(busy < Duration::from_secs(5), "a new request waits for the idle ones");
@@ -134,13 +138,16 @@ pub(crate) async fn idle(case: &mut Case) -> Result<()> {
         if round < 2 {
             let (busy, quiet) = (busy.as_secs_f64() * 1e3, quiet.as_secs_f64() * 1e3);
             case.saw(format!(
-                "{wanted} idle TLS connections in {took:.0} s: {each} KiB each; a new request {busy:.0} ms, {quiet:.0} ms before"
+                "{wanted} idle TLS connections in {took:.0} s: {each} KiB each; the slowest of 20 new requests {busy:.0} ms, \
+                 one before {quiet:.0} ms"
             ));
             scene.rebase(case).await?;
         }
     }
     case.stored("nothing: a scripted registry");
-    scene.close(case).await
+    scene.close(case).await?;
+    scripted(case, &peer.peers());
+    Ok(())
 }
 
 /// A connection that has had its answer, and its kept state.

@@ -1,6 +1,7 @@
 //! Many transfers over slow lines, and a gateway that gets little memory or little of a processor.
 
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -9,15 +10,20 @@ use tokio::time::{Instant, sleep};
 
 use crate::case::Case;
 use crate::line::{Line, head};
-use crate::measure::{memory, mib, socket_pages};
-use crate::network::{Place, Slow};
-use crate::scene::{ADA, PATIENT, Plan, Scene, zeros};
+use crate::measure::{memory, mib};
+use crate::network::{Place, Slow, socket_memory};
+use crate::scene::{ADA, PATIENT, Plan, Scene, digest_of};
 use crate::support::registry::Flavor;
 
 const MIB: usize = 1 << 20;
 const REPOSITORY: &str = "faults/one";
-/// What one transfer may hold in the process, KiB: four reads of `limits.buffer_bytes`, and what a connection takes.
-const EACH: u64 = 640;
+/// What one transfer may hold in the process, KiB: two reads of `limits.buffer_bytes`, and what a connection takes.
+const EACH: u64 = 320;
+/// What the sockets of all may come to hold besides a tenth, KiB: a window more or less of one of them.
+const WINDOW: u64 = 6 << 10;
+/// A machine that has other things to do takes more than one stretch to fill what its kernel keeps for each. What grows for
+/// ever has grown by a quarter even in the last of these.
+const STRETCHES: u32 = 4;
 
 /// A control group of the first version, gone when dropped.
 #[derive(Debug)]
@@ -81,13 +87,23 @@ pub(crate) async fn slow_registry(case: &mut Case) -> Result<()> {
             let upload = scene.open_upload(case, &token, REPOSITORY).await?;
             opened.push(scene.begin_patch(&upload, &token, Some(1 << 30)).await?);
         }
+        let (going, over) = tokio::sync::watch::channel(());
         for mut line in opened {
+            let over = over.clone();
             pouring.spawn_local(async move {
-                let sent = line.pour(1 << 30, Duration::from_secs(lasts)).await;
+                let (mut sent, turn) = (0, Duration::from_secs(1));
+                while over.has_changed().is_ok() {
+                    let begun = Instant::now();
+                    sent += line.pour((1 << 30) - sent, turn).await;
+                    if begun.elapsed() < turn {
+                        break; // All has gone, or the connection is dead.
+                    }
+                }
                 (line, sent)
             });
         }
         watch(case, &scene, base, crowd, lasts, round == 0).await?;
+        drop(going);
         let (mut sent, mut lines) = (0, Vec::new());
         while let Some(poured) = pouring.join_next().await {
             let (line, bytes) = poured?;
@@ -112,25 +128,37 @@ pub(crate) async fn slow_registry(case: &mut Case) -> Result<()> {
     scene.close(case).await
 }
 
-/// Looks at the process half-way and at the end of so many seconds.
+/// Looks at the process half-way and at the end of so many seconds, or later if its sockets have not settled by then.
 async fn watch(case: &mut Case, scene: &Scene, base: u64, crowd: u32, lasts: u64, told: bool) -> Result<()> {
-    let half = Duration::from_secs(lasts / 2);
+    let ground = Rc::clone(&case.ground);
+    let gate = Place::In(ground.yard.gatehouse());
+    let look = || anyhow::Ok((memory(scene.door.pid()?)?, socket_memory(gate)?));
+    let (half, grown) = (Duration::from_secs(lasts / 2), |from: u64, to: u64| to > from + from / 10 + WINDOW);
     sleep(half).await;
-    let (first, pages) = (memory(scene.door.pid()?)?, socket_pages()?);
-    sleep(half).await;
-    let (second, later) = (memory(scene.door.pid()?)?, socket_pages()?);
+    let ((mut first, mut sockets), mut left) = (look()?, STRETCHES);
+    let (second, later) = loop {
+        sleep(half).await;
+        let (second, later) = look()?;
+        left -= 1;
+        if left == 0 || !grown(sockets, later) {
+            break (second, later);
+        }
+        (first, sockets) = (second, later);
+    };
     let each = second.saturating_sub(base) / u64::from(crowd);
     if told {
         case.saw(format!(
-            "{each} KiB for each transfer, half-way {:.1} MiB, at the end {:.1} MiB; the machine's sockets {} then {} MiB",
+            "{each} KiB for each transfer, half-way {:.1} MiB, at the end {:.1} MiB; its sockets {} then {} MiB",
             mib(first),
             mib(second),
-            pages * 4 / 1024,
-            later * 4 / 1024
+            sockets / 1024,
+            later / 1024
         ));
     }
     case.must(each <= EACH, format!("{each} KiB for each transfer"));
     case.must(second <= first + first / 20 + 1024, "memory grows while the transfers stand still");
+    let words = format!("sockets grow while the transfers stand still, from {sockets} to {later} KiB");
+    case.must(!grown(sockets, later), words);
     Ok(())
 }
 
@@ -140,32 +168,53 @@ pub(crate) async fn slow_clients(case: &mut Case) -> Result<()> {
     let mut scene = Scene::set(case, Plan::real(Flavor::Distribution31).timeout("idle", "60s")).await?;
     let ground = std::rc::Rc::clone(&case.ground);
     let token = scene.token(ADA, REPOSITORY).await?;
-    let size = 64 * MIB;
-    let pushed = scene.push_zeros(case, &token, REPOSITORY, size).await?;
+    // Every four bytes are their own number, so that what is lost, doubled or out of place shows.
+    let whole: Rc<Vec<u8>> = Rc::new((0_u32..16 << 20).flat_map(u32::to_le_bytes).collect());
+    let upload = scene.open_upload(case, &token, REPOSITORY).await?;
+    let blob = digest_of(&whole);
+    let target = format!("{}{}digest={blob}", upload.location, if upload.location.contains('?') { '&' } else { '?' });
+    let pushed = scene.request("PUT", &target, &token, &whole).await?;
     case.must(pushed.status() == Some(201), format!("a push: {}", pushed.words()));
-    let blob = format!("/v2/{REPOSITORY}/blobs/{}", zeros(size));
+    let blob = format!("/v2/{REPOSITORY}/blobs/{blob}");
     for round in 0..2 {
         let base = memory(scene.door.pid()?)?;
         let slow = Slow::down(Place::In(ground.yard.gatehouse()), ground.yard.street_address(), 8000)?;
-        let end = Instant::now() + Duration::from_secs(lasts);
+        let (going, over) = tokio::sync::watch::channel(());
         let mut reading = JoinSet::new();
         for _ in 0..crowd {
             let mut line = Line::to(scene.public).await?;
             line.send(&head("GET", &blob, scene.public, &[("Authorization", &token)])).await?;
+            let (whole, mut over) = (Rc::clone(&whole), over.clone());
             reading.spawn_local(async move {
                 let mut read = 0;
-                while let Ok(Ok(some @ 1..)) = tokio::time::timeout_at(end, line.sip(64 << 10)).await {
-                    read += some;
-                }
-                (line, read)
+                let pull = async {
+                    let begun = line.begun().await;
+                    if begun != Some((200, Some(whole.len()))) {
+                        return format!("a pull began with {begun:?}");
+                    }
+                    while let Some(piece) = line.some().await {
+                        if whole.get(read..read + piece.len()) != Some(&piece) {
+                            return format!("what came after {read} bytes of a pull is not what was pushed");
+                        }
+                        read += piece.len();
+                    }
+                    format!("a pull ended after {read} bytes")
+                };
+                let wrong = tokio::select! {
+                    ended = pull => Some(ended),
+                    _ = over.changed() => None,
+                };
+                (line, read, wrong)
             });
         }
         watch(case, &scene, base, crowd, lasts, round == 0).await?;
+        drop(going);
         let (mut read, mut lines) = (0, Vec::new());
         while let Some(done) = reading.join_next().await {
-            let (line, bytes) = done?;
+            let (line, bytes, wrong) = done?;
             read += bytes;
             lines.push(line);
+            case.must(wrong.is_none(), wrong.unwrap_or_default());
         }
         case.must(read > 0, "nothing arrived at all");
         drop((slow, lines));

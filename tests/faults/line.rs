@@ -1,10 +1,11 @@
 //! A client that does exactly what it is told, byte by byte, and says exactly what it heard.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
@@ -116,6 +117,35 @@ impl Line {
         sent
     }
 
+    /// Sends so many zeros and looks for an answer all the while; over when one begins, or the connection has ended: how many
+    /// went.
+    pub(crate) async fn pour_until_told(&mut self, mut length: usize) -> usize {
+        let (piece, mut room) = (vec![0; PIECE], vec![0; PIECE]);
+        let mut sent = 0;
+        loop {
+            let next = piece.get(..PIECE.min(length - sent)).unwrap_or_default();
+            let wanted = if next.is_empty() { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
+            let Ok(ready) = self.stream.ready(wanted).await else { return sent };
+            if ready.is_readable() {
+                match self.stream.try_read(&mut room) {
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                    read => {
+                        self.heard.extend(room.iter().take(read.unwrap_or_default()));
+                        return sent;
+                    }
+                }
+            }
+            if ready.is_writable() && !next.is_empty() {
+                match self.stream.try_write(next) {
+                    Ok(written) => sent += written,
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                    // What cannot be sent any more may have been answered all the same.
+                    Err(_) => length = sent,
+                }
+            }
+        }
+    }
+
     /// Reads and throws away so many bytes, fewer if the connection ends.
     pub(crate) async fn sip(&mut self, length: usize) -> Result<usize> {
         let mut piece = vec![0; PIECE];
@@ -128,6 +158,21 @@ impl Line {
             }
         }
         Ok(read)
+    }
+
+    /// Status and length of an answer whose body is read with [`Self::some`].
+    pub(crate) async fn begun(&mut self) -> Option<(u16, Option<usize>)> {
+        let (status, headers) = self.head().await?;
+        let length = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+        Some((status, length.and_then(|(_, length)| length.parse().ok())))
+    }
+
+    /// What has come of a body, at least a byte; none when the connection has ended.
+    pub(crate) async fn some(&mut self) -> Option<Vec<u8>> {
+        if self.heard.is_empty() && !self.more().await {
+            return None;
+        }
+        Some(std::mem::take(&mut self.heard))
     }
 
     /// The answer to the last request, which was not HEAD.

@@ -1,21 +1,31 @@
 //! What befalls Tidegate's own process: signals, clocks that jump, files that are wrong.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use tokio::time::sleep;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use tidegate::base::clock::Clock;
+use tokio::time::{Instant, sleep};
 
 use crate::case::{Case, write};
 use crate::line::Heard;
 use crate::registries::{busy, patch};
-use crate::scene::{ADA, BOB, PATIENT, Plan, Scene, next};
+use crate::scene::{ADA, BOB, PATIENT, Plan, Scene, next, scripted};
+use crate::script::{Peer, ordinary};
 use crate::support::process::{command_in, run};
 use crate::support::registry::Flavor;
 
 const MIB: usize = 1 << 20;
 const REPOSITORY: &str = "faults/one";
 const TAGS: &str = "/v2/faults/warm-up/tags/list";
+
+/// How far ahead of its own clock a registry lets a token's be, seconds.
+const LEEWAY: i64 = 60;
+/// How soon after SIGTERM a balancer is told.
+const UNREADY: Duration = Duration::from_secs(2);
 
 /// The wall clock jumps two hours ahead, back, and two hours behind.
 pub(crate) async fn clock(case: &mut Case) -> Result<()> {
@@ -25,14 +35,15 @@ pub(crate) async fn clock(case: &mut Case) -> Result<()> {
         .context("no libfaketimeMT.so.1: install faketime")?;
     std::fs::create_dir_all(&case.dir)?;
     let file = write(&case.dir, "clock", "+0\n")?;
-    let mut plan = Plan::real(Flavor::Docker28);
-    plan.wrap = vec![
+    let wrap: Vec<OsString> = vec![
         "env".into(),
         format!("LD_PRELOAD={}", library.display()).into(),
         format!("FAKETIME_TIMESTAMP_FILE={}", file.display()).into(),
         "FAKETIME_NO_CACHE=1".into(),
         "FAKETIME_DONT_FAKE_MONOTONIC=1".into(),
     ];
+    let mut plan = Plan::real(Flavor::Docker28);
+    plan.wrap.clone_from(&wrap);
     let scene = Scene::set(case, plan).await?;
     let token = scene.token(ADA, REPOSITORY).await?;
     let asked = |scene: &Scene| scene.authority.received().len();
@@ -73,7 +84,44 @@ pub(crate) async fn clock(case: &mut Case) -> Result<()> {
         case.must(put.status() == Some(201), format!("right again: the upload ended with {}", put.words()));
     }
     scene.push_and_pull(case, "after").await?;
-    scene.close(case).await
+    scene.close(case).await?;
+    minted(case, &file, wrap).await
+}
+
+/// What a registry is shown before, while and after the clock is wrong: it would call what is made in its future not yet
+/// valid, and what it is shown a real one does not tell.
+async fn minted(case: &mut Case, clock: &Path, wrap: Vec<OsString>) -> Result<()> {
+    let peer = Peer::start(ordinary).await?;
+    let mut plan = Plan::peer(peer.port());
+    plan.wrap = wrap;
+    let scene = Scene::set(case, plan).await?;
+    let (mut seen, mut ahead) = (0, 0);
+    for (offset, repository) in [("+0", "before"), ("+2h", "ahead"), ("-2h", "behind"), ("+0", "after")] {
+        std::fs::write(clock, format!("{offset}\n"))?;
+        let target = format!("/v2/faults/{repository}/tags/list");
+        if let Ok(token) = scene.token(ADA, &format!("faults/{repository}")).await {
+            scene.get(&target, &token).await?;
+        }
+        let asked = peer.asked_for(&target);
+        let wanted = usize::from(offset == "+0");
+        case.must(asked.len() == wanted, format!("{offset}: the registry was asked {} times", asked.len()));
+        for one in asked {
+            let (iat, now) = (issued_at(&one.head)?, Clock::System.now().0);
+            case.must(iat <= now + LEEWAY, format!("{offset}: a registry token of {} s ahead", iat - now));
+            (seen, ahead) = (seen + 1, ahead.max(iat - now));
+        }
+    }
+    case.saw(format!("{seen} tokens shown to a registry, made at most {ahead} s in its future"));
+    scene.close(case).await?;
+    scripted(case, &peer.peers());
+    Ok(())
+}
+
+/// When the token in a request was made, by what it says.
+fn issued_at(head: &str) -> Result<i64> {
+    let claims = head.split("Bearer ").nth(1).and_then(|token| token.split('.').nth(1)).context("no token")?;
+    let claims: serde_json::Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims)?)?;
+    claims.get("iat").and_then(serde_json::Value::as_i64).context("no iat")
 }
 
 /// A habit from other servers, in the middle of a push.
@@ -108,12 +156,30 @@ pub(crate) async fn leaving(case: &mut Case) -> Result<()> {
     line.pour(MIB, PATIENT).await;
     busy(case, &scene, 1, Duration::from_secs(5)).await?;
     scene.door.signal("TERM");
-    // Longer than it would wait for an upload that nobody touches.
+    let begun = Instant::now();
+    let unready = loop {
+        let ready = scene.door.ask("/readyz").await;
+        let took = begun.elapsed();
+        if ready.is_err_and(|error| error.to_string().contains("503")) {
+            break took;
+        }
+        if took > UNREADY {
+            case.must(false, "leaving, it calls itself ready");
+            break took;
+        }
+        sleep(Duration::from_millis(20)).await;
+    };
+    case.saw(format!("unready after {:.1} s", unready.as_secs_f64()));
+    // Far longer than that, and longer than it would wait for an upload that nobody touches.
     for _ in 0..8 {
         sleep(Duration::from_secs(1)).await;
         line.pour(1000, PATIENT).await;
     }
-    case.must(scene.door.ask("/readyz").await.is_err(), "leaving, it calls itself ready");
+    let ready = scene.door.ask("/readyz").await;
+    case.must(
+        ready.is_err_and(|error| error.to_string().contains("503")),
+        "still leaving, it calls itself ready again",
+    );
     case.must(scene.door.ask("/healthz").await.is_ok(), "leaving, it calls itself dead");
     let target = format!("/v2/{REPOSITORY}/blobs/uploads/");
     let new = scene.request("POST", &target, &token, b"").await?.reply()?;
@@ -125,9 +191,14 @@ pub(crate) async fn leaving(case: &mut Case) -> Result<()> {
     let upload = next(case, &heard.reply()?)?;
     let put = scene.commit(&upload, &token, 2 * MIB).await?;
     case.must(put.status() == Some(201), format!("the push ended with {}", put.words()));
+    let ran = begun.elapsed();
     let code = scene.door.ended(Duration::from_secs(20)).await?;
     case.must(code == Some(0), format!("it ended with {code:?}"));
-    case.saw("unready, a new push 503 with Retry-After, the push that ran 202 and 201, exit 0");
+    case.must(ran > UNREADY, "the push was over as soon as it had to be unready, so nothing is shown");
+    case.saw(format!(
+        "a new push 503 with Retry-After, the push that ran 202 and 201 after {:.0} s, exit 0",
+        ran.as_secs_f64()
+    ));
     case.back("the process ended");
     scene.close_after_end(case)?;
 

@@ -143,11 +143,3 @@ pub(crate) fn ticks(pid: u32) -> Result<u64> {
 fn entries(pid: u32, what: &str) -> Result<usize> {
     Ok(std::fs::read_dir(format!("/proc/{pid}/{what}"))?.count())
 }
-
-/// Pages of memory that the sockets of the whole machine hold, as the kernel counts them.
-pub(crate) fn socket_pages() -> Result<u64> {
-    let text = std::fs::read_to_string("/proc/net/sockstat")?;
-    let line = text.lines().find(|line| line.starts_with("TCP:")).context("no TCP in sockstat")?;
-    let value = line.split_whitespace().skip_while(|word| *word != "mem").nth(1).context("no mem in sockstat")?;
-    Ok(value.parse()?)
-}

@@ -1,7 +1,8 @@
 //! Who a registry is: names that lead elsewhere or nowhere, and certificates that are not its own.
 
 use std::cell::RefCell;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,8 +19,9 @@ use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsAcceptor;
 
 use crate::case::{Case, write};
+use crate::line::{Line, head};
 use crate::network::{self, Place};
-use crate::scene::{ADA, Behind, Plan, Scene};
+use crate::scene::{ADA, Behind, PATIENT, Plan, Scene, scripted};
 use crate::script::{Act, Asked, Peer, answer, ordinary};
 
 const REPOSITORY: &str = "faults/one";
@@ -53,6 +55,7 @@ fn certified(issuer: &Issuer, name: &str, year: i32) -> Result<Arc<ServerConfig>
 struct Front {
     config: Option<Arc<ServerConfig>>,
     connections: usize,
+    from: BTreeSet<IpAddr>,
     /// First bytes that were no TLS handshake.
     plain: usize,
 }
@@ -66,8 +69,9 @@ async fn front(peer: u16) -> Result<(u16, Rc<RefCell<Front>>)> {
     // It goes with the run.
     spawn_local(async move {
         loop {
-            let Ok((stream, _)) = listener.accept().await else { continue };
+            let Ok((stream, from)) = listener.accept().await else { continue };
             shared.borrow_mut().connections += 1;
+            shared.borrow_mut().from.insert(from.ip());
             let config = shared.borrow().config.clone();
             let shared = Rc::clone(&shared);
             spawn_local(async move {
@@ -111,7 +115,15 @@ pub(crate) async fn certificates(case: &mut Case) -> Result<()> {
         let tries = state.borrow().connections - before;
         case.must(tries <= 2, format!("a certificate that is {what}: {tries} connections for one request"));
         case.must(scene.logged(word).await, format!("the log does not say that the certificate is {what}"));
-        case.saw(format!("{what}: {}, {tries} connection", reply.status));
+        // A knock at the port, now and then, finds it open and believes it until the next request.
+        let end = Instant::now() + Duration::from_secs(10);
+        let mut away = shows_away(&scene).await?;
+        while !away && Instant::now() < end {
+            scene.get(TAGS, &token).await?;
+            away = shows_away(&scene).await?;
+        }
+        case.must(away, format!("a certificate that is {what}: /readyz and tidegate_origin_up do not show it"));
+        case.saw(format!("{what}: {}, {tries} connection, {}", reply.status, if away { "not ready" } else { "ready" }));
     }
     case.must(state.borrow().plain == 0, "it tried without TLS");
     case.must(peer.asked().is_empty(), "a registry that is not the one was sent a request");
@@ -121,8 +133,23 @@ pub(crate) async fn certificates(case: &mut Case) -> Result<()> {
     case.must(fine.status() == Some(200), format!("with its own certificate: {}", fine.words()));
     case.saw(format!("its own: {} at once", fine.status().unwrap_or_default()));
     case.must(begun.elapsed() < Duration::from_secs(5), "with its own certificate it is not used at once");
+    case.must(!shows_away(&scene).await?, "with its own certificate it still counts as away");
     case.stored("nothing: a scripted registry");
-    scene.close(case).await
+    scene.close(case).await?;
+    let peers: Vec<IpAddr> = state.borrow().from.iter().copied().collect();
+    scripted(case, &peers);
+    Ok(())
+}
+
+/// Whether an operator is told that the only registry is away: by its gauge, and by /readyz with its reason.
+async fn shows_away(scene: &Scene) -> Result<bool> {
+    let metrics = scene.door.metrics().await?;
+    let gauge = metrics.lines().filter(|line| line.starts_with("tidegate_origin_up{"));
+    let down = gauge.map(|line| line.ends_with(" 0")).eq([true]);
+    let mut line = Line::to(scene.admin).await?;
+    line.send(&head("GET", "/readyz", scene.admin, &[])).await?;
+    let ready = line.hear(PATIENT).await.reply()?;
+    Ok(down && ready.status == 503 && ready.text().contains("every registry"))
 }
 
 /// The registry's name leads to another address, to none, and to two of which one is dead.
@@ -203,7 +230,9 @@ pub(crate) async fn names(case: &mut Case) -> Result<()> {
     }
     case.must(network::buried(Place::Street, dead)? > 0, "the dead address was never tried, so nothing is shown");
     case.stored("nothing: scripted registries");
-    drop((one, two));
     let _file = std::fs::read_to_string(&file).context("the hosts file")?;
-    scene.close(case).await
+    scene.close(case).await?;
+    scripted(case, &one.peers());
+    scripted(case, &two.peers());
+    Ok(())
 }

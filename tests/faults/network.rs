@@ -81,6 +81,30 @@ pub(crate) fn stands(place: Place<'_>, own: u16, other: u16) -> Result<bool> {
     Ok(!listed.trim().is_empty())
 }
 
+/// The connections to this local port in `place`, each by the other side's port, and how many bytes have come by it.
+pub(crate) fn received(place: Place<'_>, port: u16) -> Result<Vec<(u16, u64)>> {
+    let listed = place.run("ss", &format!("-HtniO state established sport = :{port}"))?;
+    let one = |line: &str| {
+        let from = line.split_whitespace().nth(3)?.rsplit_once(':')?.1.parse().ok()?;
+        let bytes = line.split_whitespace().find_map(|word| word.strip_prefix("bytes_received:"));
+        Some((from, bytes.and_then(|bytes| bytes.parse().ok()).unwrap_or(0)))
+    };
+    Ok(listed.lines().filter_map(one).collect())
+}
+
+/// Memory that the kernel holds for the connections in `place`, in KiB: what has come and is not read, what is sent and not
+/// acknowledged, and what it has set aside for more.
+pub(crate) fn socket_memory(place: Place<'_>) -> Result<u64> {
+    let listed = place.run("ss", "-HtnmO")?;
+    let held = |line: &str| -> u64 {
+        let memory = line.split_once("skmem:(").map(|(_, rest)| rest.split(')').next().unwrap_or_default());
+        let numbers = memory.into_iter().flat_map(|memory| memory.split(','));
+        // `rb` and `tb` are bounds; `t` is a part of `w`.
+        numbers.filter_map(|number| number.strip_prefix(['r', 'w', 'f'])?.parse::<u64>().ok()).sum()
+    };
+    Ok(listed.lines().map(held).sum::<u64>() / 1024)
+}
+
 /// Everything that comes for this address in `place` is dropped.
 pub(crate) fn bury(place: Place<'_>, address: std::net::Ipv4Addr) -> Result<()> {
     place.run("iptables", &format!("-w -A INPUT -d {address} -j DROP")).map(drop)

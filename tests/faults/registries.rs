@@ -1,14 +1,15 @@
 //! What registries do: die, refuse, fall silent, fill up, and lie about where their answers end.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::case::Case;
 use crate::line::{Heard, Line, head};
-use crate::network::{Place, reappear, reset, stands, vanish};
-use crate::scene::{ADA, Behind, PATIENT, Plan, Scene, next, zeros};
+use crate::network::{Place, reappear, received, reset, stands, vanish};
+use crate::scene::{ADA, Behind, PATIENT, Plan, Scene, next, scripted, zeros};
 use crate::script::{Act, Asked, Peer, answer, ordinary};
 use crate::support::door::counter;
 use crate::support::process::{command, run};
@@ -90,18 +91,40 @@ pub(crate) async fn errors(case: &mut Case) -> Result<()> {
     }
     case.saw(format!("{} with Retry-After and body as sent", seen.join(", ")));
     case.stored("nothing: a scripted registry");
-    scene.close(case).await
+    scene.close(case).await?;
+    scripted(case, &peer.peers());
+    Ok(())
 }
 
 /// An answer before the body's end, from a registry that then reads no more.
 pub(crate) async fn early(case: &mut Case) -> Result<()> {
-    let peer = Peer::start(|asked: &Asked| match asked.method.as_str() {
-        "PATCH" => Act::Deaf(answer("400 Bad Request", &[("Content-Type", "application/json")], b"{\"errors\":[]}")),
+    let refusal = answer("400 Bad Request", &[("Content-Type", "application/json")], b"{\"errors\":[]}");
+    let peer = Peer::start(move |asked: &Asked| match asked.method.as_str() {
+        "PATCH" => Act::Deaf(MIB, refusal.clone()),
         _ => ordinary(asked),
     })
     .await?;
     let scene = Scene::set(case, Plan::peer(peer.port())).await?;
     let token = scene.token(ADA, REPOSITORY).await?;
+    // This client listens while it sends, and holds back the end of its body: it is not what the refusal waits for.
+    let upload = scene.open_upload(case, &token, REPOSITORY).await?;
+    let mut line = scene.begin_patch(&upload, &token, Some(24 * MIB)).await?;
+    let late = async {
+        peer.refused().await;
+        sleep(Duration::from_secs(1)).await;
+    };
+    let told = tokio::select! {
+        biased;
+        sent = line.pour_until_told(8 * MIB) => Some(sent),
+        () = late => None,
+    };
+    case.must(told.is_some(), "a client that listens heard nothing for 1 s after the registry had refused");
+    let heard = line.hear(PATIENT).await;
+    drop(line);
+    let words = heard.status().map_or_else(|| heard.words(), |status| status.to_string());
+    case.saw(format!("{words} with 16 of 24 MiB and more still to come"));
+    case.must(heard.status() == Some(400), format!("a client that listens heard {}", heard.words()));
+
     let upload = scene.open_upload(case, &token, REPOSITORY).await?;
     // This client looks for an answer only when it has sent everything.
     let mut line = scene.begin_patch(&upload, &token, Some(24 * MIB)).await?;
@@ -110,16 +133,18 @@ pub(crate) async fn early(case: &mut Case) -> Result<()> {
     drop(line);
     case.saw(format!("{} of 24 MiB sent, then {}", sent / MIB, heard.words()));
     case.must(heard.status() == Some(400), "a client that writes before it reads did not hear the refusal");
-    let first = peer.asked_for("_state").first().map(|asked| asked.port).context("no PATCH arrived")?;
+    let first = peer.asked_for("_state").last().map(|asked| asked.port).context("no PATCH arrived")?;
     let ground = std::rc::Rc::clone(&case.ground);
     let open = || stands(Place::In(ground.yard.gatehouse()), first, peer.port()).unwrap_or(true);
-    until(case, "the connection to a deaf registry is still open", || !open()).await;
+    until(case, "the connection to a deaf registry is still open", Duration::from_secs(10), || !open()).await;
     let reply = scene.get(TAGS, &token).await?;
     case.must(reply.status() == Some(200), "the next request failed");
     let last = peer.asked().last().map(|asked| asked.port);
     case.must(last != Some(first), "the connection to a deaf registry was used again");
     case.stored("nothing: a scripted registry");
-    scene.close(case).await
+    scene.close(case).await?;
+    scripted(case, &peer.peers());
+    Ok(())
 }
 
 /// A registry that takes everything and never answers.
@@ -151,7 +176,9 @@ pub(crate) async fn silent(case: &mut Case) -> Result<()> {
     let hits = scene.door.metrics().await?;
     case.must(hits.contains("tidegate_limit_hits_total{limit=\"response\"} 1"), "the limit was not counted");
     case.stored("nothing: a scripted registry");
-    scene.close(case).await
+    scene.close(case).await?;
+    scripted(case, &peer.peers());
+    Ok(())
 }
 
 /// The registry's host is gone without a word: in the middle of a body, and behind a pooled connection.
@@ -227,13 +254,17 @@ pub(crate) async fn reset_while_idle(case: &mut Case) -> Result<()> {
         case.must(heard.status() == Some(502), format!("{method}: {}", heard.words()));
         case.must(times == 1, format!("{method} was sent {times} times"));
     }
-    scene.close(case).await
+    scene.close(case).await?;
+    scripted(case, &peer.peers());
+    Ok(())
 }
 
 /// The client is gone in the middle of a body, and its cut body must not look whole to the registry.
 pub(crate) async fn client_gone(case: &mut Case) -> Result<()> {
     for flavor in Flavor::ALL {
         let scene = Scene::set(case, Plan::real(flavor)).await?;
+        let ground = std::rc::Rc::clone(&case.ground);
+        let (yard, origin) = (Place::In(ground.yard.yard()), scene.origin.port());
         let token = scene.token(ADA, REPOSITORY).await?;
         for chunked in [false, true] {
             let upload = scene.open_upload(case, &token, REPOSITORY).await?;
@@ -241,6 +272,7 @@ pub(crate) async fn client_gone(case: &mut Case) -> Result<()> {
             // this body and a blob.
             let part = (MIB + usize::from(chunked)) + usize::from(flavor == Flavor::Docker28) * 2;
             let target = format!("{}&digest={}", upload.location, zeros(part));
+            let before: HashMap<u16, u64> = received(yard, origin)?.into_iter().collect();
             let mut line = Line::to(scene.public).await?;
             let length = (4 * MIB).to_string();
             let framing = if chunked { ("Transfer-Encoding", "chunked") } else { ("Content-Length", length.as_str()) };
@@ -254,12 +286,24 @@ pub(crate) async fn client_gone(case: &mut Case) -> Result<()> {
             }
             busy(case, &scene, 1, Duration::from_secs(10)).await?;
             // Until the registry has it all, so that it is the end that is missing and nothing else.
-            sleep(Duration::from_millis(500)).await;
+            let with = async || loop {
+                for (port, bytes) in received(yard, origin)? {
+                    if bytes >= before.get(&port).unwrap_or(&0) + u64::try_from(part)? {
+                        return anyhow::Ok(port);
+                    }
+                }
+                sleep(Duration::from_millis(20)).await;
+            };
+            let with = timeout(PATIENT, with()).await.context("the body did not get to the registry")??;
             drop(line);
-            let freed = busy(case, &scene, 0, Duration::from_secs(10)).await?;
+            let open = || stands(yard, origin, with).unwrap_or(true);
+            let otherwise = "the registry's connection was not closed within 1 s";
+            let closed = until(case, otherwise, Duration::from_secs(1), || !open()).await;
+            busy(case, &scene, 0, Duration::from_secs(10)).await?;
             let blob = scene.get(&format!("/v2/{REPOSITORY}/blobs/{}", zeros(part)), &token).await?;
             let framing = if chunked { "chunked" } else { "with length" };
-            case.saw(format!("{} {framing}: let go after {:.1} s", flavor.name(), freed.as_secs_f64()));
+            let (flavor, took) = (flavor.name(), closed.as_secs_f64());
+            case.saw(format!("{flavor} {framing}: the registry's connection closed after {took:.1} s"));
             case.must(blob.status() == Some(404), format!("a cut body ({framing}) was stored: {}", blob.words()));
         }
         scene.close(case).await?;
@@ -339,7 +383,9 @@ pub(crate) async fn misframed(case: &mut Case) -> Result<()> {
     case.saw("bytes after an answer's end reach nobody");
     case.stored("nothing: a scripted registry");
     tls.close(case).await?;
-    plain.close(case).await
+    plain.close(case).await?;
+    scripted(case, &peer.peers());
+    Ok(())
 }
 
 /// curl's exit code and the status it saw, over HTTP/2.
@@ -381,14 +427,20 @@ pub(crate) async fn busy(case: &mut Case, scene: &Scene, wanted: u64, most: Dura
     }
 }
 
-/// Waits ten seconds at most for something that is otherwise wrong.
-pub(crate) async fn until(case: &mut Case, otherwise: &str, done: impl Fn() -> bool) {
-    let end = Instant::now() + Duration::from_secs(10);
-    while !done() {
-        if Instant::now() > end {
-            return case.must(false, otherwise);
+/// Waits so long at most for something that is otherwise wrong; how long it took.
+async fn until(case: &mut Case, otherwise: &str, most: Duration, done: impl Fn() -> bool) -> Duration {
+    let begun = Instant::now();
+    loop {
+        // In this order: who looks late must not call late what was done in time.
+        let took = begun.elapsed();
+        if done() {
+            return took;
         }
-        sleep(Duration::from_millis(50)).await;
+        if took > most {
+            case.must(false, otherwise);
+            return took;
+        }
+        sleep(Duration::from_millis(20)).await;
     }
 }
 

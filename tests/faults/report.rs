@@ -60,8 +60,9 @@ is written by hand, and what is wrong is found by assertions.
 After every fault, besides what its row says: within 30 s descriptors and threads are back where they were (connections kept for
 the next request aside), memory is within a tenth and 4 MiB (the allocator keeps what a crowd
 needed: crowds come twice, and the second must make do with it), no request is in flight and no client connected; every blob that
-the registry holds has the digest it is named by; nobody but Tidegate has asked the registry anything; and no password, token,
-ticket or upload state stands in Tidegate's log (at its finest level) or metrics.
+the registry holds has the digest it is named by; nobody but Tidegate has asked the registry, or the scripted peer in its place,
+anything; no password, token, ticket or upload state stands in Tidegate's log (at its finest level) or metrics; and no password,
+client's token or ticket stands in what the registry wrote, no password or token in what the balancer wrote.
 ";
 
 /// `docs/faults.md`.

@@ -1,7 +1,7 @@
 //! The parts of one fault, running: an authority, a registry or a peer that plays one, Tidegate, and a client's steps.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -425,24 +425,44 @@ pub(crate) fn next(case: &mut Case, reply: &Reply) -> Result<Upload> {
     let location = reply.header("location").context("no Location")?.to_owned();
     ensure!(location.starts_with("/v2/"), "the Location is not on our own origin");
     for part in location.split(['?', '&']) {
-        if let Some(("_tidegate" | "_state", value)) = part.split_once('=') {
-            case.canaries.ticket(value);
+        match part.split_once('=') {
+            Some(("_tidegate", value)) => case.canaries.ticket(value),
+            Some(("_state", value)) => case.states.ticket(value),
+            _ => {}
         }
     }
     Ok(Upload { location })
 }
 
 /// No secret of this case stands in what the door wrote or counted.
-fn search(case: &mut Case, authority: &Authority, log: &str, metrics: &str) -> Result<()> {
+pub(crate) fn search(case: &mut Case, authority: &Authority, log: &str, metrics: &str) -> Result<()> {
     for issued in authority.issued() {
         case.canaries.token(&issued.token);
     }
     ensure!(!log.is_empty(), "it logged nothing, so that no secret is in there proves nothing");
-    let leaks = case.canaries.leaks_in(&[("log", log), ("metrics", metrics)]);
-    for leak in leaks {
+    let texts = [("log", log), ("metrics", metrics)];
+    let leaks = case.canaries.leaks_in(&texts).into_iter().chain(case.states.leaks_in(&texts));
+    for leak in leaks.collect::<Vec<_>>() {
         case.must(false, leak);
     }
     Ok(())
+}
+
+/// Nothing that Tidegate has to keep to itself stands in what another program wrote. What that one is sent by right it may
+/// write down: findings that begin with one of these words.
+pub(crate) fn search_other(case: &mut Case, place: &str, text: &str, by_right: &[&str]) {
+    for leak in case.canaries.leaks_in(&[(place, text)]) {
+        case.must(by_right.iter().any(|words| leak.starts_with(words)), leak);
+    }
+}
+
+/// What there is to say of a scripted peer in place of what a registry holds: nobody but Tidegate has asked it.
+pub(crate) fn scripted(case: &mut Case, peers: &[IpAddr]) {
+    let gate = IpAddr::from(case.ground.yard.gate_address());
+    case.must(
+        peers.iter().all(|peer| *peer == gate),
+        format!("a scripted peer was asked by {peers:?}, not by {gate} alone"),
+    );
 }
 
 /// What a registry holds is what its name says, and nobody but Tidegate has asked it anything.
@@ -462,6 +482,8 @@ fn look_at(case: &mut Case, registry: &Registry, dir: &Path) -> Result<()> {
     }
     let gate = case.ground.yard.gate_back_address();
     let peers = registry.peers()?;
+    // Its access log has the targets it was asked for, with a state that is its own.
+    search_other(case, "registry's log", &registry.log(), &["a value of _state="]);
     case.must(peers == [gate], format!("the registry was asked by {peers:?}, not by {gate} alone"));
     case.stored(format!("{held} blobs, all as named"));
     Ok(())
@@ -469,6 +491,10 @@ fn look_at(case: &mut Case, registry: &Registry, dir: &Path) -> Result<()> {
 
 /// The digest of so many zeros.
 pub(crate) fn zeros(length: usize) -> String {
-    let hex: String = digest(&SHA256, &vec![0; length]).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    digest_of(&vec![0; length])
+}
+
+pub(crate) fn digest_of(bytes: &[u8]) -> String {
+    let hex: String = digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{hex}")
 }

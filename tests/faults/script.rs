@@ -3,12 +3,14 @@
 //! It is no hyper on purpose: what it sends may be as wrong as a fault wants, and what it receives is recorded as it came.
 
 use std::cell::RefCell;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
 use anyhow::Result;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Duration, sleep};
 
@@ -24,6 +26,8 @@ pub(crate) struct Asked {
     pub(crate) body: usize,
     /// The body came to the end its framing promised.
     pub(crate) whole: bool,
+    /// Bytes of the answer that its kernel took.
+    pub(crate) given: usize,
 }
 
 /// What the peer does with a request.
@@ -33,8 +37,8 @@ pub(crate) enum Act {
     Answer(Vec<u8>),
     /// Reads the body, answers, closes.
     Last(Vec<u8>),
-    /// Answers at once, then reads nothing more and keeps the connection open.
-    Deaf(Vec<u8>),
+    /// Answers when so many bytes of the body have come, then reads nothing more and keeps the connection open.
+    Deaf(usize, Vec<u8>),
     /// Reads everything and never says a word.
     Mute,
     /// Reads the body, then sends a byte of this at a time, so far apart, for as long as anybody listens.
@@ -48,6 +52,7 @@ type Script = Rc<dyn Fn(&Asked) -> Act>;
 pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
     seen: Rc<RefCell<Seen>>,
+    refused: Rc<Notify>,
     accepting: JoinHandle<()>,
 }
 
@@ -55,6 +60,8 @@ pub(crate) struct Peer {
 struct Seen {
     connections: usize,
     asked: Vec<Asked>,
+    /// Whence the connections came.
+    from: BTreeSet<IpAddr>,
 }
 
 impl Peer {
@@ -63,22 +70,34 @@ impl Peer {
         Self::at(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)), script).await
     }
 
+    /// The same with hardly any room in its kernel: what it could write, the other side's kernel has taken.
+    pub(crate) async fn narrow(script: impl Fn(&Asked) -> Act + 'static) -> Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_send_buffer_size(4096)?;
+        socket.bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))?;
+        Self::on(socket.listen(128)?, script)
+    }
+
     /// Listens there.
     pub(crate) async fn at(listen: SocketAddr, script: impl Fn(&Asked) -> Act + 'static) -> Result<Self> {
-        let listener = TcpListener::bind(listen).await?;
+        Self::on(TcpListener::bind(listen).await?, script)
+    }
+
+    fn on(listener: TcpListener, script: impl Fn(&Asked) -> Act + 'static) -> Result<Self> {
         let address = listener.local_addr()?;
-        let seen = Rc::new(RefCell::new(Seen::default()));
-        let (script, witness): (Script, _) = (Rc::new(script), Rc::clone(&seen));
+        let (seen, refused) = (Rc::new(RefCell::new(Seen::default())), Rc::new(Notify::new()));
+        let (script, witness, told): (Script, _, _) = (Rc::new(script), Rc::clone(&seen), Rc::clone(&refused));
         let accepting = spawn_local(async move {
             // An accept error concerns one connection, whose opener will see it.
             loop {
                 let Ok((stream, from)) = listener.accept().await else { continue };
                 witness.borrow_mut().connections += 1;
-                let (script, witness) = (Rc::clone(&script), Rc::clone(&witness));
-                spawn_local(async move { serve(stream, from.port(), &script, &witness).await });
+                witness.borrow_mut().from.insert(from.ip());
+                let (script, witness, told) = (Rc::clone(&script), Rc::clone(&witness), Rc::clone(&told));
+                spawn_local(async move { serve(stream, from.port(), &script, &witness, &told).await });
             }
         });
-        Ok(Self { address, seen, accepting })
+        Ok(Self { address, seen, refused, accepting })
     }
 
     /// Its port.
@@ -88,6 +107,16 @@ impl Peer {
 
     pub(crate) fn connections(&self) -> usize {
         self.seen.borrow().connections
+    }
+
+    /// The addresses of all that ever connected to it.
+    pub(crate) fn peers(&self) -> Vec<IpAddr> {
+        self.seen.borrow().from.iter().copied().collect()
+    }
+
+    /// Waits until it has answered a request of which it reads no more.
+    pub(crate) async fn refused(&self) {
+        self.refused.notified().await;
     }
 
     pub(crate) fn asked(&self) -> Vec<Asked> {
@@ -106,13 +135,13 @@ impl Drop for Peer {
     }
 }
 
-async fn serve(mut stream: TcpStream, port: u16, script: &Script, seen: &RefCell<Seen>) {
+async fn serve(mut stream: TcpStream, port: u16, script: &Script, seen: &RefCell<Seen>, refused: &Notify) {
     let mut heard = Vec::new();
     loop {
         let Some(head) = until_head(&mut stream, &mut heard).await else { return };
         let mut words = head.split(' ').map(str::to_owned);
         let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let asked = Asked { port, method, target, head, body: 0, whole: false };
+        let asked = Asked { port, method, target, head, body: 0, whole: false, given: 0 };
         let act = script(&asked);
         let index = {
             let mut seen = seen.borrow_mut();
@@ -120,8 +149,10 @@ async fn serve(mut stream: TcpStream, port: u16, script: &Script, seen: &RefCell
             seen.asked.len() - 1
         };
         // Its kernel goes on taking bytes until its buffers are full, as that of a registry that hangs would.
-        if let Act::Deaf(bytes) = act {
+        if let Act::Deaf(after, bytes) = act {
+            while heard.len() < after && more(&mut stream, &mut heard).await {}
             let _gone = stream.write_all(&bytes).await;
+            refused.notify_one();
             return std::future::pending().await;
         }
         let (body, whole) = body(&mut stream, &mut heard, &asked.head).await;
@@ -138,7 +169,7 @@ async fn serve(mut stream: TcpStream, port: u16, script: &Script, seen: &RefCell
                 }
             }
             Act::Last(bytes) => {
-                let _gone = stream.write_all(&bytes).await;
+                give(&mut stream, &bytes, index, seen).await;
                 let _gone = stream.shutdown().await;
                 return;
             }
@@ -150,11 +181,22 @@ async fn serve(mut stream: TcpStream, port: u16, script: &Script, seen: &RefCell
                     sleep(pause).await;
                 }
             }
-            Act::Deaf(_) | Act::Mute => {
+            Act::Deaf(..) | Act::Mute => {
                 let mut rest = [0; 1024];
                 while !matches!(stream.read(&mut rest).await, Ok(0) | Err(_)) {}
                 return;
             }
+        }
+    }
+}
+
+/// Sends an answer, and counts what of it could be sent.
+async fn give(stream: &mut TcpStream, bytes: &[u8], index: usize, seen: &RefCell<Seen>) {
+    let mut left = bytes;
+    while let Ok(sent @ 1..) = stream.write(left).await {
+        left = left.get(sent..).unwrap_or_default();
+        if let Some(asked) = seen.borrow_mut().asked.get_mut(index) {
+            asked.given += sent;
         }
     }
 }
