@@ -100,8 +100,23 @@ impl Gate {
 
     /// Resident KiB.
     pub(crate) fn resident(&self) -> Result<i64> {
+        self.status("VmRSS:")
+    }
+
+    /// The most KiB that were resident since [`Self::forget_peak`]. The kernel keeps it: nothing that comes and goes between
+    /// two looks is missed.
+    pub(crate) fn peak(&self) -> Result<i64> {
+        self.status("VmHWM:")
+    }
+
+    /// See proc_pid_clear_refs(5).
+    pub(crate) fn forget_peak(&self) -> Result<()> {
+        std::fs::write(format!("/proc/{}/clear_refs", self.pid), "5").context("clear_refs")
+    }
+
+    fn status(&self, name: &str) -> Result<i64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).with_context(|| name.to_owned())?;
         Ok(line.trim().trim_end_matches(" kB").parse()?)
     }
 
