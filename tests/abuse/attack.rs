@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use tidegate::server::descriptors::needed;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -44,6 +45,10 @@ pub(crate) struct Attack {
     pub(crate) setting: &'static str,
     /// The descriptors Tidegate has for this one.
     pub(crate) descriptors: Option<u32>,
+    /// Every wait of Tidegate for this one.
+    pub(crate) wait: Option<Duration>,
+    /// It takes too much for the short run.
+    pub(crate) only_full: bool,
     kind: Kind,
 }
 
@@ -101,9 +106,17 @@ impl Attack {
         use early::Client::{CurlH1, CurlH2, Python};
         use frames::Flood as F;
         use heads::Bomb::{Cookies, Count, Size as Bytes};
-        use many::Many::{Descriptors, OneAddress, Storm};
+        use many::Many::{Descriptors, Idle, OneAddress, Storm};
         use slow::Slow as S;
-        let attack = |name, limits, kind| Self { name, limits, setting: "", descriptors: None, kind };
+        let attack = |name, limits, kind| Self {
+            name,
+            limits,
+            setting: "",
+            descriptors: None,
+            wait: None,
+            only_full: false,
+            kind,
+        };
         let rate = "min_rate = \"1KiB/s\"";
         vec![
             attack("stalled handshake", &["handshake"], Kind::Slow(S::Handshake)),
@@ -141,6 +154,13 @@ impl Attack {
             Self {
                 descriptors: Some(100),
                 ..attack("no descriptors left", &["descriptors"], Kind::Many(many::Many::NoneLeft))
+            },
+            Self {
+                setting: "connections = 19_000",
+                descriptors: u32::try_from(needed(many::IDLE)).ok(),
+                wait: Some(Duration::from_secs(300)),
+                only_full: true,
+                ..attack("all connections, idle", &["connections"], Kind::Many(Idle))
             },
             attack("early refusal, curl h1", &[], Kind::Early(CurlH1)),
             attack("early refusal, curl h2", &[], Kind::Early(CurlH2)),

@@ -23,7 +23,7 @@ pub(crate) struct Orders {
     pub(crate) wait: Duration,
     /// A line of `[limits]`.
     pub(crate) setting: &'static str,
-    /// `ulimit -n`
+    /// `ulimit -n`, or what the system allows where that is less.
     pub(crate) descriptors: Option<u32>,
 }
 
@@ -49,8 +49,8 @@ impl Gate {
         std::fs::write(&config, configuration(public, admin, orders))?;
         let log = dir.join("tidegate.log");
         let out = std::fs::File::create(&log)?;
-        let limit =
-            orders.descriptors.map_or_else(|| "ulimit -n $(ulimit -Hn)".to_owned(), |n| format!("ulimit -n {n}"));
+        let all = "ulimit -n $(ulimit -Hn)";
+        let limit = orders.descriptors.map_or_else(|| all.to_owned(), |n| format!("ulimit -n {n} 2>&- || {all}"));
         let rank = Rank::Middle.arguments().join(" ");
         let mut child = Command::new("sh")
             .args(["-c", &format!("{limit}; exec chrt {rank} \"$0\" \"$@\"")])
@@ -96,6 +96,13 @@ impl Gate {
 
     pub(crate) fn descriptors(&self) -> Result<usize> {
         Ok(std::fs::read_dir(format!("/proc/{}/fd", self.pid))?.count())
+    }
+
+    /// How many descriptors it may have.
+    pub(crate) fn most_descriptors(&self) -> Result<u64> {
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", self.pid))?;
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).context("Max open files")?;
+        Ok(line.split_whitespace().next().context("Max open files")?.parse()?)
     }
 
     /// Resident KiB.

@@ -44,7 +44,8 @@ use support::run::{Flags, become_root};
 /// The attacks that were asked for.
 fn attacks(flags: &Flags) -> Vec<Attack> {
     let named = |name: &str| flags.filters.is_empty() || flags.filters.iter().any(|filter| name.contains(filter));
-    Attack::all().into_iter().filter(|attack| named(attack.name)).collect()
+    let attacks = Attack::all().into_iter().filter(|attack| flags.full || !attack.only_full);
+    attacks.filter(|attack| named(attack.name)).collect()
 }
 
 /// When a thread gets a core (sched(7)). What would run on another machine must not take the cores here, and who has a
@@ -140,7 +141,7 @@ async fn run(flags: &Flags, program: &Path, attacks: Vec<Attack>) -> Result<Exit
         let orders = Orders {
             origin: origin.address,
             quiet: quiet.address,
-            wait: size.wait,
+            wait: attack.wait.unwrap_or(size.wait),
             setting: attack.setting,
             descriptors: attack.descriptors,
         };
