@@ -26,6 +26,22 @@ pub(crate) async fn connect(address: SocketAddr, alpn: &[u8]) -> Result<TlsStrea
 
 /// The same to the site of this name.
 pub(crate) async fn connect_to(name: &'static str, address: SocketAddr, alpn: &[u8]) -> Result<TlsStream<TcpStream>> {
+    connect_by(connector(alpn)?, name, address).await
+}
+
+/// The same with a connector that is there already: thousands of connections need one.
+pub(crate) async fn connect_by(
+    connector: TlsConnector,
+    name: &'static str,
+    address: SocketAddr,
+) -> Result<TlsStream<TcpStream>> {
+    let stream = TcpStream::connect(address).await?;
+    let connecting = connector.connect(ServerName::try_from(name)?, stream);
+    timeout(PATIENCE, connecting).await.context("the handshake hangs")?.context("handshake")
+}
+
+/// What makes TLS connections that speak `alpn`, each with a whole handshake.
+pub(crate) fn connector(alpn: &[u8]) -> Result<TlsConnector> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?
@@ -33,9 +49,8 @@ pub(crate) async fn connect_to(name: &'static str, address: SocketAddr, alpn: &[
         .with_custom_certificate_verifier(Arc::new(Unchecked(provider)))
         .with_no_client_auth();
     config.alpn_protocols = vec![alpn.to_vec()];
-    let stream = TcpStream::connect(address).await?;
-    let connecting = TlsConnector::from(Arc::new(config)).connect(ServerName::try_from(name)?, stream);
-    timeout(PATIENCE, connecting).await.context("the handshake hangs")?.context("handshake")
+    config.resumption = rustls::client::Resumption::disabled();
+    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 /// Reads to the end, whatever kind of end it is; gives the first bytes of it all.

@@ -1,17 +1,14 @@
 //! Pushes that are refused at once, by clients that go on sending: each has to hear the refusal.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, ensure};
 use tokio::process::Command;
 use tokio::time::Instant;
 
+use crate::attack::{AT_LEAST, Ended};
 use crate::gate::Gate;
 
 /// Pushes at the least.
 const TRIES: usize = 12;
-/// They go on for so long: of less, the slowest hundredth of the quiet client's requests would be the slowest one.
-const TIME: Duration = Duration::from_secs(2);
 const LAYER: u64 = 20 << 20;
 
 /// Who pushes.
@@ -32,14 +29,14 @@ print(connection.getresponse().status, end='')
 ";
 
 /// Pushes without a token, one after the other.
-pub(crate) async fn run(client: Client, gate: &Gate) -> Result<String> {
+pub(crate) async fn run(client: Client, gate: &Gate) -> Result<Ended> {
     let layer = tempfile::NamedTempFile::new()?;
     layer.as_file().set_len(LAYER)?;
     let path = layer.path().to_str().context("path")?;
     let upload = "/v2/group/project/blobs/uploads/7d5a4c1e";
     let (url, data) = (format!("https://{}{upload}", gate.public), format!("@{path}"));
     let (mut tries, mut heard, began) = (0, 0, Instant::now());
-    while tries < TRIES || began.elapsed() < TIME {
+    while tries < TRIES || began.elapsed() < AT_LEAST {
         tries += 1;
         let mut command = match client {
             Client::CurlH1 | Client::CurlH2 => {
@@ -59,5 +56,5 @@ pub(crate) async fn run(client: Client, gate: &Gate) -> Result<String> {
         heard += usize::from(output.status.success() && output.stdout == b"401");
     }
     ensure!(heard == tries, "only {heard} of {tries} heard the refusal");
-    Ok(format!("{heard} of {tries} heard 401"))
+    Ok(Ended { words: format!("{heard} of {tries} heard 401"), times: i64::try_from(tries)? })
 }

@@ -23,7 +23,7 @@ pub(crate) struct Orders {
     pub(crate) wait: Duration,
     /// A line of `[limits]`.
     pub(crate) setting: &'static str,
-    /// `ulimit -n`
+    /// `ulimit -n`, or what the system allows where that is less.
     pub(crate) descriptors: Option<u32>,
 }
 
@@ -49,8 +49,8 @@ impl Gate {
         std::fs::write(&config, configuration(public, admin, orders))?;
         let log = dir.join("tidegate.log");
         let out = std::fs::File::create(&log)?;
-        let limit =
-            orders.descriptors.map_or_else(|| "ulimit -n $(ulimit -Hn)".to_owned(), |n| format!("ulimit -n {n}"));
+        let all = "ulimit -n $(ulimit -Hn)";
+        let limit = orders.descriptors.map_or_else(|| all.to_owned(), |n| format!("ulimit -n {n} 2>&- || {all}"));
         let rank = Rank::Middle.arguments().join(" ");
         let mut child = Command::new("sh")
             .args(["-c", &format!("{limit}; exec chrt {rank} \"$0\" \"$@\"")])
@@ -98,10 +98,32 @@ impl Gate {
         Ok(std::fs::read_dir(format!("/proc/{}/fd", self.pid))?.count())
     }
 
+    /// How many descriptors it may have.
+    pub(crate) fn most_descriptors(&self) -> Result<u64> {
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", self.pid))?;
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).context("Max open files")?;
+        Ok(line.split_whitespace().next().context("Max open files")?.parse()?)
+    }
+
     /// Resident KiB.
     pub(crate) fn resident(&self) -> Result<i64> {
+        self.status("VmRSS:")
+    }
+
+    /// The most KiB that were resident since [`Self::forget_peak`]. The kernel keeps it: nothing that comes and goes between
+    /// two looks is missed.
+    pub(crate) fn peak(&self) -> Result<i64> {
+        self.status("VmHWM:")
+    }
+
+    /// See proc_pid_clear_refs(5).
+    pub(crate) fn forget_peak(&self) -> Result<()> {
+        std::fs::write(format!("/proc/{}/clear_refs", self.pid), "5").context("clear_refs")
+    }
+
+    fn status(&self, name: &str) -> Result<i64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).with_context(|| name.to_owned())?;
         Ok(line.trim().trim_end_matches(" kB").parse()?)
     }
 

@@ -1,12 +1,20 @@
 //! Heads that are too much.
 
-use anyhow::{Result, ensure};
-use tokio::io::AsyncWriteExt as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
-use crate::client::{H1, H2, connect, until_the_end};
-use crate::frames::{field, get_with};
+use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper::client::conn::http2;
+use hyper::{Request, StatusCode};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::timeout;
+
+use crate::attack::{Ended, again};
+use crate::client::{H1, H2, PATIENCE, connect, until_the_end};
 use crate::gate::Gate;
-use crate::support::h2::PREFACE;
 
 /// In what they are too much.
 #[derive(Clone, Copy, Debug)]
@@ -19,24 +27,46 @@ pub(crate) enum Bomb {
     Cookies,
 }
 
-/// Sends one. What was answered.
-pub(crate) async fn run(bomb: Bomb, gate: &Gate) -> Result<String> {
-    let head = match bomb {
-        Bomb::Size => "X: ".to_owned() + &"x".repeat(1 << 20),
+/// Sends them, each on a connection of its own.
+pub(crate) async fn run(bomb: Bomb, gate: &Gate) -> Result<Ended> {
+    let address = gate.public;
+    let fields = match bomb {
+        Bomb::Size => format!("X: {}\r\n", "x".repeat(1 << 20)),
         Bomb::Count => (0..5000).map(|number| format!("X-{number}: 1\r\n")).collect(),
-        Bomb::Cookies => {
-            let mut io = connect(gate.public, H2).await?;
-            let crumbs: Vec<u8> = (0..500).flat_map(|_| field(b"cookie", b"a=b")).collect();
-            io.write_all(&[PREFACE, &get_with(1, "/", &crumbs, true)].concat()).await?;
-            until_the_end(io).await?;
-            return Ok("answered and closed".to_owned());
-        }
+        Bomb::Cookies => String::new(),
     };
-    let (reader, mut writer) = tokio::io::split(connect(gate.public, H1).await?);
+    let head = Arc::new(format!("GET / HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n"));
+    let sent = again(move |_| {
+        let head = Arc::clone(&head);
+        async move { if matches!(bomb, Bomb::Cookies) { crumbs(address).await } else { plain(address, &head).await } }
+    });
+    let bombs = sent.await?.len();
+    Ok(Ended { words: format!("431, {bombs} of {bombs}"), times: i64::try_from(bombs)? })
+}
+
+/// Over HTTP/1.
+async fn plain(address: SocketAddr, head: &str) -> Result<()> {
+    let (reader, mut writer) = tokio::io::split(connect(address, H1).await?);
     let reading = tokio::spawn(until_the_end(reader));
     // What is too much is not read to its end.
-    let _ = writer.write_all(format!("GET / HTTP/1.1\r\nHost: localhost\r\n{head}\r\n\r\n").as_bytes()).await;
+    let _ = writer.write_all(head.as_bytes()).await;
     let answer = String::from_utf8_lossy(&reading.await??).into_owned();
     ensure!(answer.starts_with("HTTP/1.1 431 "), "answered {answer}");
-    Ok("431".to_owned())
+    Ok(())
+}
+
+async fn crumbs(address: SocketAddr) -> Result<()> {
+    let io = TokioIo::new(connect(address, H2).await?);
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await?;
+    let connection = tokio::spawn(connection);
+    let mut request = Request::get("https://localhost/");
+    for _ in 0..500 {
+        request = request.header("cookie", "a=b");
+    }
+    let answer = timeout(PATIENCE, sender.send_request(request.body(Empty::<Bytes>::new())?)).await;
+    let status = answer.context("nothing is answered")??.status();
+    // The connection may live on.
+    connection.abort();
+    ensure!(status == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "answered {status}");
+    Ok(())
 }

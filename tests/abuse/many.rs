@@ -9,10 +9,18 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::Size;
-use crate::client::{H1, H2, connect, until_the_end};
+use crate::client::{H1, H2, connect, connect_by, connector, until_the_end};
 use crate::frames::get_with;
 use crate::gate::{Gate, value};
 use crate::support::h2::PREFACE;
+use tidegate::server::descriptors;
+
+/// As many idle connections as there have to be where descriptors are enough for them.
+pub(crate) const IDLE: usize = 19_000;
+/// How long they are held when all are open.
+const HELD: Duration = Duration::from_secs(5);
+/// Descriptors of this process that are not for them.
+const OWN: u64 = 500;
 
 /// Which room is short.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +33,8 @@ pub(crate) enum Many {
     Descriptors,
     /// The descriptors themselves, spent on connections to the origin by many streams of one client.
     NoneLeft,
+    /// Any: all connections there may be, open, and nothing asked.
+    Idle,
 }
 
 /// Until they are gone. How they ended.
@@ -34,6 +44,7 @@ pub(crate) async fn run(many: Many, gate: &Gate, size: Size) -> Result<String> {
         Many::Storm => storm(gate, size).await,
         Many::Descriptors => descriptors(gate).await,
         Many::NoneLeft => none_left(gate).await,
+        Many::Idle => idle(gate).await,
     }
 }
 
@@ -133,6 +144,41 @@ async fn none_left(gate: &Gate) -> Result<String> {
     Ok(format!(
         "{most} of 100 descriptors used, {hits} pauses of the accept loop, {busy:.2} CPU seconds a second, /healthz answers"
     ))
+}
+
+/// All the connections there is room for but the quiet client's, and a few more that have to wait.
+async fn idle(gate: &Gate) -> Result<String> {
+    let own = usize::try_from(descriptors::raise().saturating_sub(OWN))?;
+    let all = gate.most_descriptors()?;
+    let room = descriptors::connections(all).min(IDLE);
+    ensure!(room <= own, "this process may hold no more than {own} of {room} connections");
+    let (room, connector, address) = (room - 1, connector(H1)?, gate.public);
+    let (before, began) = (gate.resident()?, Instant::now());
+    let (mut opening, mut held) = (JoinSet::new(), Vec::with_capacity(room));
+    for number in 0..room {
+        if number >= 64 {
+            held.push(opening.join_next().await.context("one of many")???);
+        }
+        opening.spawn(connect_by(connector.clone(), "localhost", address));
+    }
+    while let Some(opened) = opening.join_next().await {
+        held.push(opened??);
+    }
+    let (took, each) = (began.elapsed(), (gate.resident()? - before) * 1024 / i64::try_from(room)?);
+    let mut knocking = Vec::new();
+    for _ in 0..10 {
+        knocking.push(TcpStream::connect(address).await?);
+    }
+    let held_since = Instant::now();
+    while held_since.elapsed() < HELD {
+        let open = value(&gate.metrics().await?, "tidegate_connections");
+        ensure!(open == i64::try_from(room)? + 1, "{open} connections are open, not {room} and one");
+        sleep(Duration::from_millis(500)).await;
+    }
+    drop((held, knocking));
+    served_again(gate).await?;
+    let took = took.as_secs_f64();
+    Ok(format!("{room} held with {all} descriptors, {each} bytes of memory each; opened in {took:.1} s"))
 }
 
 /// Nobody had to help.

@@ -1,8 +1,10 @@
 //! What stands behind Tidegate: answers everything at once; `/big` with more than any buffer on the way holds, `/slow`
-//! after three seconds.
+//! after three seconds. It counts what it is asked.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -28,26 +30,73 @@ const SENT: usize = 64 << 10;
 /// How long a connection may be idle: kept ones must not look like descriptors that Tidegate lost.
 const KEPT: Duration = Duration::from_secs(15);
 
-/// Serves until the run ends, from a thread of its own.
-pub(crate) async fn start(rank: Rank) -> Result<SocketAddr> {
-    let (told, address) = oneshot::channel();
-    std::thread::spawn(move || {
-        rank.take()?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        LocalSet::new().block_on(&runtime, serve(told))
-    });
-    Ok(address.await?)
+/// For so long nothing more has to come before all of it is taken to have come.
+const SETTLED: Duration = Duration::from_millis(200);
+
+/// One that serves until the run ends.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    pub(crate) address: SocketAddr,
+    asked: Asked,
 }
 
-async fn serve(told: oneshot::Sender<SocketAddr>) -> Result<()> {
+/// How many requests came with a query, by that query: who floods names the flood in it.
+#[derive(Clone, Debug, Default)]
+struct Asked(Arc<Mutex<HashMap<String, usize>>>);
+
+impl Asked {
+    fn counts(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Origin {
+    /// Serves from a thread of its own.
+    pub(crate) async fn start(rank: Rank) -> Result<Self> {
+        let (told, address) = oneshot::channel();
+        let asked = Asked::default();
+        std::thread::spawn({
+            let asked = asked.clone();
+            move || {
+                rank.take()?;
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                LocalSet::new().block_on(&runtime, serve(told, asked))
+            }
+        });
+        Ok(Self { address: address.await?, asked })
+    }
+
+    /// Counts anew.
+    pub(crate) fn forget(&self) {
+        self.asked.counts().clear();
+    }
+
+    /// The most requests that came with one query, once no more are coming.
+    pub(crate) async fn most_asked(&self) -> usize {
+        let total = || self.asked.counts().values().sum::<usize>();
+        let mut before = None;
+        while before != Some(total()) {
+            before = Some(total());
+            tokio::time::sleep(SETTLED).await;
+        }
+        self.asked.counts().values().copied().max().unwrap_or_default()
+    }
+}
+
+async fn serve(told: oneshot::Sender<SocketAddr>, asked: Asked) -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let _ = told.send(listener.local_addr()?);
     let big = Bytes::from(vec![0; BIG]);
     loop {
         let (stream, _) = listener.accept().await?;
         socket2::SockRef::from(&stream).set_send_buffer_size(SENT)?;
-        let big = big.clone();
-        let service = service_fn(move |request| answer(request, big.clone()));
+        let (big, asked) = (big.clone(), asked.clone());
+        let service = service_fn(move |request: Request<Incoming>| {
+            if let Some(query) = request.uri().query() {
+                *asked.counts().entry(query.to_owned()).or_default() += 1;
+            }
+            answer(request, big.clone())
+        });
         tokio::task::spawn_local(async move {
             let mut http = hyper::server::conn::http1::Builder::new();
             http.timer(TokioTimer::new()).header_read_timeout(KEPT);

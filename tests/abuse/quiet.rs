@@ -19,6 +19,7 @@ const PAUSE: Duration = Duration::from_millis(4);
 /// A client that goes on until it is asked how it was.
 #[derive(Debug)]
 pub(crate) struct Quiet {
+    counts: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Result<Vec<Duration>>>,
 }
@@ -26,16 +27,21 @@ pub(crate) struct Quiet {
 impl Quiet {
     /// A `patient` one takes 503 for an answer, as clients do that try again.
     pub(crate) fn start(address: SocketAddr, patient: bool) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
+        let (counts, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let thread = std::thread::spawn({
-            let stop = Arc::clone(&stop);
+            let (counts, stop) = (Arc::clone(&counts), Arc::clone(&stop));
             move || {
                 Rank::First.take()?;
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-                runtime.block_on(ask(address, &stop, patient))
+                runtime.block_on(ask(address, &counts, &stop, patient))
             }
         });
-        Self { stop, thread }
+        Self { counts, stop, thread }
+    }
+
+    /// From now on what it waits counts: nothing that was asked before.
+    pub(crate) fn count(&self) {
+        self.counts.store(true, Ordering::Relaxed);
     }
 
     /// Stops it. Its 99th percentile, in milliseconds; an error when one request was not answered.
@@ -49,11 +55,11 @@ impl Quiet {
     }
 }
 
-async fn ask(address: SocketAddr, stop: &AtomicBool, patient: bool) -> Result<Vec<Duration>> {
+async fn ask(address: SocketAddr, counts: &AtomicBool, stop: &AtomicBool, patient: bool) -> Result<Vec<Duration>> {
     let mut io = connect_to("quiet.example", address, H1).await?;
-    let (mut taken, mut is_warm) = (Vec::new(), false);
+    let mut taken = Vec::new();
     while !stop.load(Ordering::Relaxed) {
-        let began = Instant::now();
+        let (counts, began) = (counts.load(Ordering::Relaxed), Instant::now());
         io.write_all(b"GET / HTTP/1.1\r\nHost: quiet.example\r\n\r\n").await?;
         let (mut answer, mut piece) = (Vec::new(), [0; 4096]);
         while !is_whole(&answer) {
@@ -64,8 +70,7 @@ async fn ask(address: SocketAddr, stop: &AtomicBool, patient: bool) -> Result<Ve
         }
         let served = answer.starts_with(b"HTTP/1.1 200 ") || (patient && answer.starts_with(b"HTTP/1.1 503 "));
         ensure!(served, "{}", String::from_utf8_lossy(&answer));
-        // The first one opens the way to the origin.
-        if std::mem::replace(&mut is_warm, true) {
+        if counts {
             taken.push(began.elapsed());
         }
         tokio::time::sleep(PAUSE).await;

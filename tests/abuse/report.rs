@@ -9,12 +9,13 @@ use crate::attack::Outcome;
 /// An attack as it goes by on the screen.
 pub(crate) fn line(outcome: &Outcome) -> String {
     format!(
-        "{:34} {:6.1} s  [{}] {}; {:.2} s CPU, {:+} KiB, {} fds more, p99 {:.1} -> {:.1} ms ({:.1}x)",
+        "{:34} {:6.1} s  [{}] {}; {:.2} s CPU, {:+} KiB at most, {:+} after, {} fds more, p99 {:.1} -> {:.1} ms ({:.1}x)",
         outcome.attack.name,
         outcome.took.as_secs_f64(),
         hits(outcome),
-        outcome.words,
+        outcome.ended.words,
         outcome.cpu,
+        outcome.peak,
         outcome.grown,
         outcome.descriptors,
         outcome.quiet,
@@ -46,19 +47,20 @@ pub(crate) fn page(outcomes: &[Outcome], size: Size, program: &Path) -> String {
         size.storm,
         load(),
     );
-    page.push_str("| attack | limits that counted | how it ended | over after | Tidegate's CPU | memory kept | p99 of the quiet client |\n");
-    page.push_str("| --- | --- | --- | --- | --- | --- | --- |\n");
+    page.push_str("| attack | limits that counted | how it ended | over after | Tidegate's CPU | memory at most | memory kept | p99 of the quiet client |\n");
+    page.push_str("| --- | --- | --- | --- | --- | --- | --- | --- |\n");
     for outcome in outcomes {
         let hits = hits(outcome);
         let _ = writeln!(
             page,
-            "| {} | {} | {} | {:.1} s | {:.2} s | {:.1} MiB | {:.1} → {:.1} ms |",
+            "| {} | {} | {} | {:.1} s | {:.2} s | {:.1} MiB | {:.1} MiB | {:.1} → {:.1} ms |",
             outcome.attack.name,
             if hits.is_empty() { "none needed" } else { &hits },
-            outcome.words,
+            outcome.ended.words,
             outcome.took.as_secs_f64(),
             outcome.cpu,
-            f64::from(i32::try_from(outcome.grown).unwrap_or(i32::MAX)) / 1024.0,
+            mebibytes(outcome.peak),
+            mebibytes(outcome.grown),
             outcome.quiet,
             outcome.under_attack,
         );
@@ -66,13 +68,23 @@ pub(crate) fn page(outcomes: &[Outcome], size: Size, program: &Path) -> String {
     page
 }
 
+fn mebibytes(kibibytes: i64) -> f64 {
+    f64::from(i32::try_from(kibibytes).unwrap_or(i32::MAX)) / 1024.0
+}
+
 const INTRODUCTION: &str = "# Abuse has a bound
 
 Each row is an attack on a real Tidegate process: what ended it, as `tidegate_limit_hits_total{limit}` tells it, how soon,
 and how another client fared meanwhile, which sent one small request after the other on a connection of its own. `make
 abuse` runs all of it and writes this page; nothing in it is written by hand. The run fails when an attack is not ended, when
-the limit did not count, or when descriptors or memory do not come back. Attacker, Tidegate, registries and quiet client
-share one machine. As if each had one of his own, the attacker and the registry that he asks get a core when nobody else wants
+the limit did not count, or when descriptors or memory do not come back; and when the quiet client's p99 is both more than
+twice what it was before the attack and more than a millisecond longer.
+
+What is over at once is done again on new connections for two seconds, two at a time, and each of them has to end by the
+limit. A flood has to end by a GOAWAY (ENHANCE_YOUR_CALM), after 1,000 frames at most that Tidegate took, and what
+time earns; no more than 100 of its requests may reach the registry. A flood, or a head, may take 16 MiB of memory at most.
+
+Attacker, Tidegate, registries and quiet client share one machine. As if each had one of his own, the attacker and the registry that he asks get a core when nobody else wants
 it (`SCHED_IDLE`), and the quiet client and its own registry go before Tidegate (`SCHED_FIFO`), so that what it waits for is
 Tidegate; the kernel's share of the attacker's work cannot be told apart.
 
