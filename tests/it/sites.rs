@@ -9,13 +9,19 @@ use crate::support::gateway::Setup;
 use crate::support::stage::{PUSH, Stage};
 use crate::support::wire::{Answer, Received, Script, Wire, reply};
 
+/// Where the web host switches to what nobody asked for.
+const OTHERS: &str = "/-/others";
+
 /// GitLab's web host, as far as it matters here.
 struct Web;
 
 impl Script for Web {
     fn at_end(&self, request: &Received) -> Answer {
         if request.header("upgrade").is_some() {
-            let switching = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n";
+            let protocol = if request.target == OTHERS { "h2c" } else { "websocket" };
+            let switching = format!(
+                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\nSec-WebSocket-Accept: x\r\n\r\n"
+            );
             return Answer::Tunnel(switching.into());
         }
         let headers = [("Set-Cookie", "_gitlab_session=CANARY"), ("Location", "https://gitlab.test/users/sign_in")];
@@ -141,6 +147,23 @@ async fn a_web_socket_goes_through() {
         drop(client);
         web.closed(0).await;
     }
+}
+
+#[tokio::test]
+async fn no_other_version_of_http_is_switched_to_behind_the_door() {
+    let (stage, web) = with_web(Door::Plain).await;
+    let ask = |target: &str, protocols: &str| {
+        format!("GET {target} HTTP/1.1\r\nHost: gitlab.test\r\nConnection: Upgrade\r\nUpgrade: {protocols}\r\n\r\n")
+    };
+    for protocols in ["h2c", "websocket, h2c"] {
+        let mut client = stage.gateway.raw().await;
+        client.write(ask("/-/cable", protocols)).await.unwrap();
+        assert_eq!(client.head().await.status(), 302, "{protocols}");
+        assert_eq!(web.requests().pop().unwrap().header("upgrade"), None, "{protocols}");
+    }
+    let mut client = stage.gateway.raw().await;
+    client.write(ask(OTHERS, "websocket")).await.unwrap();
+    assert_eq!(client.head().await.status(), 502);
 }
 
 #[tokio::test]
