@@ -167,6 +167,8 @@ where
     fn next(&mut self, handover: Option<Handover>) -> Phase<F> {
         let mut wire = self.wire.lock();
         match (wire.reading(), handover) {
+            // It was told that nothing follows its answer.
+            (Reading::Over, None) if self.is_last => Phase::Closing,
             (Reading::Over, _) if wire.is_hasty() => {
                 drop(wire);
                 self.refused(Error::Head(Fault::Upgrade))
@@ -178,7 +180,7 @@ where
                 let _ = handover.send(Switched { io: Box::new(self.wire.clone()), place: Box::new(place) });
                 Phase::HandedOver
             }
-            (Reading::Over, None) if !self.is_last => {
+            (Reading::Over, None) => {
                 wire.next();
                 Phase::Waiting
             }
