@@ -122,11 +122,12 @@ pub fn elsewhere(location: &[u8], scheme: &str, host: Option<&Authority>) -> Res
         return Err(LocationError::Doubtful);
     }
     let location = Uri::try_from(location).map_err(|_| LocationError::Doubtful)?;
-    let Some(named) = location.authority() else {
-        return if location.path().starts_with("//") { Err(LocationError::Doubtful) } else { Ok(None) };
-    };
-    let is_own = host == Some(named) && location.scheme_str() == Some(scheme);
-    Ok((!is_own).then_some(location))
+    match (location.scheme_str(), location.authority()) {
+        (None, None) if !location.path().starts_with("//") => Ok(None),
+        (Some(of), Some(named)) => Ok((of != scheme || host != Some(named)).then_some(location)),
+        // `http:store.example` has a host called `http` for this parser; for browsers that is the scheme.
+        _ => Err(LocationError::Doubtful),
+    }
 }
 
 /// A URL's path and query, if it leads into this repository.
