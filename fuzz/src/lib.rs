@@ -22,12 +22,15 @@ pub mod location;
 pub mod proxy_header;
 pub mod record;
 pub mod relayed;
+mod requests;
 pub mod route;
 pub mod scope;
+pub mod served;
 mod shaken;
 pub mod ticket;
 pub mod token;
 pub mod token_request;
+mod turns;
 
 /// A target: its name, which is also its seeds' folder, and its check.
 pub type Target = (&'static str, fn(&[u8]));
@@ -46,6 +49,7 @@ pub const TARGETS: &[Target] = &[
     ("relayed", relayed::check),
     ("route", route::check),
     ("scope", scope::check),
+    ("served", served::check),
     ("ticket", ticket::check),
     ("token", token::check),
     ("token_request", token_request::check),

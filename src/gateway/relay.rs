@@ -3,7 +3,6 @@
 use std::pin::pin;
 
 use http::header::{self, HeaderValue};
-use http::uri::PathAndQuery;
 use http::{Method, Response, StatusCode, Uri};
 
 use super::answer::{Relayed, Silent, within};
@@ -14,7 +13,7 @@ use super::{Passage, Redirects, uploads};
 use crate::base::body::Body;
 use crate::base::lease::{Lease, Progress};
 use crate::oci::challenge::ChallengeError;
-use crate::oci::location::BlobPushLocation;
+use crate::oci::location::{self, BlobPushLocation};
 use crate::oci::route::RouteKind;
 use crate::policy::Renew;
 use crate::policy::decide::upload_access;
@@ -167,17 +166,8 @@ fn elsewhere(passage: &Passage<'_>, response: &Response<Body>) -> Result<Option<
     if locations.next().is_some() {
         return Err(Stop::Location);
     }
-    // What clients read as a slash leads elsewhere, whatever this parser makes of it.
-    if location.as_bytes().contains(&b'\\') {
-        return Err(Stop::Location);
-    }
-    let location = Uri::try_from(location.as_bytes()).map_err(|_| Stop::Location)?;
-    let Some(host) = location.authority() else {
-        return if location.path().starts_with("//") { Err(Stop::Location) } else { Ok(None) };
-    };
     let client = passage.client;
-    let own = client.host.as_ref() == Some(host) && location.scheme_str() == Some(client.scheme());
-    Ok((!own).then_some(location))
+    location::elsewhere(location.as_bytes(), client.scheme(), client.host.as_ref()).map_err(|_| Stop::Location)
 }
 
 /// What was made stands on our own origin, whichever host the registry calls it: its client would take its token there.
@@ -185,21 +175,17 @@ fn elsewhere(passage: &Passage<'_>, response: &Response<Body>) -> Result<Option<
 fn own_location(passage: &Passage<'_>, response: &mut Response<Body>) {
     let own = match elsewhere(passage, response) {
         Ok(None) => return,
-        Ok(Some(location)) => in_repository(passage, &location),
+        Ok(Some(location)) => {
+            let repository = passage.route.repository.as_ref();
+            let path = repository.and_then(|repository| location::in_repository(&location, repository));
+            path.and_then(|path| HeaderValue::from_str(path).ok())
+        }
         Err(_) => None,
     };
     match own {
         Some(path) => response.headers_mut().insert(header::LOCATION, path),
         None => response.headers_mut().remove(header::LOCATION),
     };
-}
-
-/// A URL's path, if it leads into the repository that was asked for.
-fn in_repository(passage: &Passage<'_>, location: &Uri) -> Option<HeaderValue> {
-    let path = location.path_and_query().map_or("", PathAndQuery::as_str);
-    let repository = passage.route.repository.as_ref()?;
-    let rest = path.strip_prefix("/v2/").and_then(|rest| rest.strip_prefix(repository.as_str()));
-    rest.filter(|rest| rest.starts_with('/')).and_then(|_| HeaderValue::from_str(path).ok())
 }
 
 /// The registry's 401 keeps its body and its reason, but sends the client to our realm alone.

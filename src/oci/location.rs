@@ -1,18 +1,25 @@
-//! The `Location` of an upload: made path-absolute on our own origin, with a ticket put in and taken out byte-exactly.
+//! The `Location` of an upload: made path-absolute on our own origin, with a ticket put in and taken out byte-exactly; and
+//! where any other leads.
 
 use std::borrow::Cow;
+
+use http::Uri;
+use http::uri::{Authority, PathAndQuery};
 
 use super::name::{RepositoryName, UploadId};
 
 /// The query parameter that carries a sealed ticket.
 pub const TICKET_PARAMETER: &str = "_tidegate";
 
-/// Why a registry's upload Location is not passed on.
+/// Why a registry's Location is not passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LocationError {
     /// It does not name an upload of this repository.
     #[error("the registry's Location does not name this repository's uploads")]
     Foreign,
+    /// Its readers may find different hosts in it.
+    #[error("the registry's Location can be read in more than one way")]
+    Doubtful,
 }
 
 /// A registry's upload Location, reduced to what stays: raw path and raw query, no scheme, no authority, no fragment.
@@ -92,6 +99,43 @@ fn path_of(uri: &str) -> Option<&str> {
     let known = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
     let slash = rest.find('/').filter(|at| known && *at > 0)?;
     rest.get(slash..)
+}
+
+/// Where a Location leads that is no upload's, if that is not the origin of this scheme and host.
+///
+/// ```
+/// use http::uri::Authority;
+/// use tidegate::oci::location::elsewhere;
+///
+/// let own = Authority::from_static("registry.example");
+/// let leads = |location: &[u8]| elsewhere(location, "https", Some(&own)).map(|to| to.map(|to| to.to_string()));
+/// assert_eq!(leads(b"/v2/"), Ok(None));
+/// assert_eq!(leads(b"https://store.example/b?sig=x"), Ok(Some("https://store.example/b?sig=x".to_owned())));
+/// assert!(leads(b"//store.example/b").is_err());
+/// ```
+///
+/// # Errors
+/// [`LocationError::Doubtful`]
+pub fn elsewhere(location: &[u8], scheme: &str, host: Option<&Authority>) -> Result<Option<Uri>, LocationError> {
+    // What clients read as a slash leads elsewhere, whatever this parser makes of it.
+    if location.contains(&b'\\') {
+        return Err(LocationError::Doubtful);
+    }
+    let location = Uri::try_from(location).map_err(|_| LocationError::Doubtful)?;
+    match (location.scheme_str(), location.authority()) {
+        (None, None) if !location.path().starts_with("//") => Ok(None),
+        (Some(of), Some(named)) => Ok((of != scheme || host != Some(named)).then_some(location)),
+        // `http:store.example` has a host called `http` for this parser; for browsers that is the scheme.
+        _ => Err(LocationError::Doubtful),
+    }
+}
+
+/// A URL's path and query, if it leads into this repository.
+#[must_use]
+pub fn in_repository<'a>(location: &'a Uri, repository: &RepositoryName) -> Option<&'a str> {
+    let path = location.path_and_query().map_or("", PathAndQuery::as_str);
+    let rest = path.strip_prefix("/v2/")?.strip_prefix(repository.as_str())?;
+    rest.starts_with('/').then_some(path)
 }
 
 /// A raw query with the ticket taken out.

@@ -20,7 +20,7 @@ mod connection;
 pub mod descriptors;
 pub mod drain;
 pub mod framing;
-mod h1;
+pub mod h1;
 mod h2;
 mod inbound;
 pub mod listener;

@@ -195,6 +195,7 @@ mutations_hold! {
     an_answer_that_is_taken_for_whole_is_the_same_to_hyper: "relayed";
     whoever_rewrites_a_path_reads_the_repository_that_was_authorised: "route";
     a_scope_is_written_as_it_was_read_and_grants_no_more: "scope";
+    what_is_served_is_what_was_asked_up_to_the_first_fault_however_it_comes: "served";
     a_ticket_opens_for_the_upload_it_was_sealed_for_and_no_other: "ticket";
     a_token_is_believed_only_as_our_key_signed_it: "token";
     a_token_request_asks_for_what_stands_in_it: "token_request";

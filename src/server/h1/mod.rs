@@ -36,7 +36,7 @@ use self::head::{Asked, Unfit};
 use self::wire::{Head, NoHead, Reading, Shared, Wire};
 use super::activity::{Activity, Busy};
 use super::framing::Error;
-use super::slots::Slot;
+use super::slots::{Slot, Slots};
 use crate::base::body::Body;
 use crate::base::h1::sending::{Sending, Unsent};
 use crate::base::upgrade::{Handover, Switched, Upgrade};
@@ -48,19 +48,37 @@ const LAST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What bounds every connection.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
+pub struct Bounds {
     /// `limits.header_bytes`
-    pub(super) header_bytes: usize,
+    pub header_bytes: usize,
     /// `limits.headers`
-    pub(super) headers: usize,
+    pub headers: usize,
     /// How much is read at a time of a head, and with it of what follows, for which perhaps nobody is ready.
-    pub(super) first: usize,
+    pub first: usize,
     /// How much is read at a time of a body.
-    pub(super) read: usize,
+    pub read: usize,
     /// How much is written at a time.
-    pub(super) written: usize,
+    pub written: usize,
     /// `limits.drain_bytes`, `timeouts.drain`: what is read after a refusal.
-    pub(super) refused: (u64, Duration),
+    pub refused: (u64, Duration),
+}
+
+/// Serves a connection that is alone: it has no place among others, and nobody ends it when it is quiet.
+///
+/// # Errors
+/// The connection's, and that it broke off in the middle of a message.
+pub async fn serve<T, S, F>(io: T, service: S, metrics: Arc<Metrics>, bounds: Bounds) -> io::Result<()>
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Fn(Request<Body>) -> F,
+    F: Future<Output = Result<Response<Body>, Infallible>>,
+{
+    let slots = Slots::new(1, 0, Arc::clone(&metrics));
+    let Some(room) = slots.room().await else { return Ok(()) };
+    let slot = slots.take(room, &Arc::default());
+    let activity = Activity::new(Duration::MAX, Duration::MAX);
+    let client = SocketAddr::from(([0, 0, 0, 0], 0));
+    Connection::new(io, service, slot, activity, metrics, bounds, client).await
 }
 
 /// A connection, which ends when this does.
@@ -171,6 +189,8 @@ where
     fn next(&mut self, handover: Option<Handover>) -> Phase<F> {
         let mut wire = self.wire.lock();
         match (wire.reading(), handover) {
+            // It was told that nothing follows its answer.
+            (Reading::Over, None) if self.is_last => Phase::Closing,
             (Reading::Over, _) if wire.is_hasty() => {
                 drop(wire);
                 self.refused(Error::Head(Fault::Upgrade))
@@ -182,7 +202,7 @@ where
                 let _ = handover.send(Switched { io: Box::new(self.wire.clone()), place: Box::new(place) });
                 Phase::HandedOver
             }
-            (Reading::Over, None) if !self.is_last => {
+            (Reading::Over, None) => {
                 wire.next();
                 Phase::Waiting
             }

@@ -472,6 +472,10 @@ async fn another_protocol_passes_once_it_is_agreed_to_and_is_not_read_before() {
         let said = served.hear().await;
         assert!(said.contains("HTTP/1.1 400 ") && !said.ends_with("ping"), "{said}");
     }
+    // Nor is anything said of it behind an answer that is the last.
+    let mut served = serve(service(false)).await;
+    served.say(&[&ask.replace("upgrade\r\n", "upgrade, close\r\n"), "ping"].concat()).await;
+    assert_eq!(served.hear().await, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
 }
 
 /// The lengths of the bodies that are read to their end.
