@@ -23,8 +23,6 @@ const UNASKED: Duration = Duration::from_millis(100);
 /// Frames that may be taken of a flood before it is ended: its frames, or pairs of them, cost one each of the 500 that
 /// `h2_frames` gives at once.
 const TAKEN: f64 = 1000.0;
-/// And so many more of one with requests under way: as long as they are, two frames are earned with each of a hundred.
-const TAKEN_LATE: f64 = 400.0;
 /// And so many more a second, of the 100 that time earns.
 const EARNED: f64 = 200.0;
 /// The flag of an answer to a PING (RFC 9113 §6.7).
@@ -192,8 +190,7 @@ async fn one(flood: Flood, address: SocketAddr, mark: usize) -> Result<usize> {
             }
             Err(_) => ensure!(!asked, "after {sent} frames, nothing is answered"),
         }
-        let late = if matches!(flood, Flood::LateReset) { TAKEN_LATE } else { 0.0 };
-        let taken = TAKEN + late + began.elapsed().as_secs_f64() * EARNED;
+        let taken = TAKEN + began.elapsed().as_secs_f64() * EARNED;
         ensure!(f64::from(u32::try_from(sent)?) <= taken, "{sent} frames were taken, and nobody ended it");
         frames.clear();
     }
