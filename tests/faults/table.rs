@@ -77,7 +77,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         "503 with Retry-After at the deadline; each question is asked once; living tokens work meanwhile"),
     fault!(7 "authority-nonsense" Quick Together authorities::nonsense,
         "the authority answers what is no token", "scripted: 500, pages, {}, null, 5 MiB with and without a length, gzip, half an answer",
-        "502 or 503 as registries write it; nothing of it is shown, nothing remembered; of 5 MiB at most 512 KiB are taken, what \
+        "502 or 503 as registries write it; nothing of it is shown, nothing remembered; of 5 MiB at most 2 MiB are taken, what \
          kernels hold included"),
     fault!(8 "authority-elsewhere" Quick Together authorities::elsewhere,
         "the authority redirects", "scripted: 301, 302, 303, 307, 308 to a listener that counts",
@@ -124,8 +124,8 @@ pub(crate) const FAULTS: &[Fault] = &[
         "new connections go to the new address; what lives is kept; 503 without a name; the dead address is passed over"),
     fault!(25 "registry-certificate" Quick Together names::certificates,
         "the registry's certificate is over, another's, or of an unknown issuer", "scripted",
-        "502 or 503, the log says which; /readyz and tidegate_origin_up show it after each request; none arrives, no plain attempt, no storm; its own is \
-         taken at once"),
+        "502 or 503, the log says which; /readyz and tidegate_origin_up show it after each request; none \
+         arrives, no plain attempt, no storm; its own is taken at once"),
     fault!(26 "descriptors" Quick Together clients::descriptors,
         "300 connections where 96 descriptors are allowed", "prlimit",
         "the accept loop sleeps; the push that runs passes; /healthz answers; it recovers alone"),
