@@ -156,11 +156,12 @@ impl Shared {
         Ok(Self { sites, trusted: settings.trusted_proxies })
     }
 
-    /// Every origin of every site.
-    pub fn origins(&self) -> impl Iterator<Item = (&str, &Arc<Origin>)> {
+    /// Every origin of every site, and what connects to it.
+    fn origins(&self) -> impl Iterator<Item = (&str, &Connector, &Arc<Origin>)> {
         self.sites.iter().flat_map(|part| {
-            let origins = part.registry.iter().flat_map(|(_, _, origins)| origins.iter());
-            origins.map(|origin| (&*part.site.name, origin))
+            let registry = part.registry.iter();
+            let origins = registry.flat_map(|(connector, _, origins)| origins.iter().map(move |it| (connector, it)));
+            origins.map(|(connector, origin)| (&*part.site.name, connector, origin))
         })
     }
 
@@ -168,7 +169,7 @@ impl Shared {
     #[must_use]
     pub fn is_cut_off(&self) -> bool {
         let mut origins = self.origins().peekable();
-        origins.peek().is_some() && origins.all(|(_, origin)| !origin.is_up())
+        origins.peek().is_some() && origins.all(|(_, _, origin)| !origin.is_up())
     }
 
     /// The service of one core, to be called on it.

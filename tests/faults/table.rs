@@ -124,8 +124,8 @@ pub(crate) const FAULTS: &[Fault] = &[
         "new connections go to the new address; what lives is kept; 503 without a name; the dead address is passed over"),
     fault!(25 "registry-certificate" Quick Together names::certificates,
         "the registry's certificate is over, another's, or of an unknown issuer", "scripted",
-        "502 or 503, the log says which; /readyz and tidegate_origin_up show it after each request; none \
-         arrives, no plain attempt, no storm; its own is taken at once"),
+        "502 or 503, the log says which; /readyz and tidegate_origin_up show it as long as it lasts; no \
+         request, no plain attempt, no storm; its own is taken at once"),
     fault!(26 "descriptors" Quick Together clients::descriptors,
         "300 connections where 96 descriptors are allowed", "prlimit",
         "the accept loop sleeps; the push that runs passes; /healthz answers; it recovers alone"),
