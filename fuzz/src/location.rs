@@ -110,7 +110,8 @@ fn browsed(location: &str) -> Option<(String, String, String)> {
         Some((host, port)) if !port.contains(']') => (host, port),
         _ => (authority.as_str(), ""),
     };
-    let is_host = !host.is_empty() && host.starts_with('[') == host.ends_with(']');
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    let is_host = !host.is_empty() && !bare.contains(['[', ']']) && (bare != host || !host.contains(':'));
     let is_port = port.bytes().all(|byte| byte.is_ascii_digit());
     (is_host && is_port).then(|| (scheme, host.to_owned(), port.to_owned()))
 }
