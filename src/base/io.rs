@@ -5,16 +5,27 @@
 
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 /// Bytes that a socket takes beyond what it can send now (`TCP_NOTSENT_LOWAT`): without it the kernel takes what its
 /// buffers can grow to, megabytes for each transfer to a peer that reads slowly.
 pub const UNSENT: u32 = 256 * 1024;
+
+/// Has a connection between two processes of one machine send as it can. Where the system paces (BBR without a queue that
+/// does it), a timer for every few packets costs more than the transfer, and there is no line to be spared
+/// (docs/performance.md). Reno is the one algorithm that every process may choose; where it may not, all is as it was.
+pub fn spare_pacing(socket: &SockRef<'_>, peer: IpAddr) {
+    if peer.to_canonical().is_loopback() {
+        let _ = socket.set_tcp_congestion(b"reno");
+    }
+}
 
 /// How long the other end may keep what is sent to it waiting.
 #[derive(Debug)]
@@ -111,3 +122,6 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for WriteIdle<T> {
         self.watch(cx, outcome)
     }
 }
+
+#[cfg(test)]
+mod tests;

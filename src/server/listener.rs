@@ -24,7 +24,7 @@ use super::slots::Slots;
 use super::worker::{self, Accepted, Worker};
 use super::{Error, Settings, inbound, refused, tls};
 use crate::base::body::Body;
-use crate::base::io::UNSENT;
+use crate::base::io::{UNSENT, spare_pacing};
 use crate::telemetry::labels::Limit;
 use crate::telemetry::metrics::Metrics;
 
@@ -186,7 +186,7 @@ impl Acceptor {
                 }
             };
             back_off = BACK_OFF.0;
-            if let Err(error) = prepare(&stream, self.idle) {
+            if let Err(error) = prepare(&stream, peer, self.idle) {
                 tracing::debug!(client = %peer, %error, "a connection broke off");
                 continue;
             }
@@ -220,9 +220,10 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Makes a connection ready: no waiting for full packets, and an end to peers that went without a word, also while
 /// bytes for them are unacknowledged (`TCP_USER_TIMEOUT`).
-fn prepare(stream: &TcpStream, idle: Duration) -> io::Result<()> {
+fn prepare(stream: &TcpStream, peer: SocketAddr, idle: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
+    spare_pacing(&socket, peer.ip());
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE.0).with_interval(KEEPALIVE.1))?;
     socket.set_tcp_notsent_lowat(UNSENT)?;
     // Zero would be the system's own, many minutes.

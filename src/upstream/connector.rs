@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tower::Service;
 
 use super::{Error, Settings};
-use crate::base::io::{UNSENT, WriteIdle};
+use crate::base::io::{UNSENT, WriteIdle, spare_pacing};
 
 /// Connects to `http://` and `https://` origins.
 #[derive(Clone, Debug)]
@@ -66,6 +66,9 @@ impl Connector {
                 };
                 // Where it cannot be set, the kernel only holds more.
                 let _ = SockRef::from(socket).set_tcp_notsent_lowat(UNSENT);
+                if let Ok(peer) = socket.peer_addr() {
+                    spare_pacing(&SockRef::from(socket), peer.ip());
+                }
                 Ok(WriteIdle::new(TokioIo::new(stream), self.idle))
             }
             Ok(Err(error)) => Err(Error::Connect(error)),
