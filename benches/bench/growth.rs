@@ -127,6 +127,8 @@ async fn cost(load: Load, count: usize, peer: &Peer, client: &Client, tokens: &[
     let gib = bytes as f64 * (times * count) as f64 / f64::from(1 << 30);
     let (used, units) = match load {
         Load::Small => {
+            // As many connections to the origin as there will be requests at a time, which are kept.
+            let connections = h1::small(connections, 1).await?;
             let each = REQUESTS / usize::try_from(less)? / count;
             let (used, _) = spent(peer.pid, h1::small(connections, each)).await?;
             (used, (each * count) as f64 / 1e6)
