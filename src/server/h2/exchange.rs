@@ -13,7 +13,6 @@ use h2::server::SendResponse;
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderName, HeaderValue, Response};
 use http_body::Body as _;
-use pin_project_lite::pin_project;
 
 use super::outgoing::{Outgoing, Unsent};
 use crate::base::body::Body;
@@ -30,24 +29,26 @@ pub(super) const OF_CONNECTIONS: [HeaderName; 5] = [
     HeaderName::from_static("proxy-connection"),
 ];
 
-pin_project! {
-    /// # Cancel safety
-    /// Dropping it resets the stream.
-    pub(super) struct Exchange<F> {
-        #[pin]
-        running: Option<F>,
-        reply: SendResponse<Bytes>,
-        outgoing: Option<Outgoing>,
-        head_only: bool,
-        idle: Duration,
-        metrics: Arc<Metrics>,
-    }
+/// # Cancel safety
+/// Dropping it resets the stream.
+pub(super) struct Exchange<F> {
+    /// In a box, which is gone once there is an answer: a task would be made by copying all of it twice more, and keep the
+    /// room as long as a client reads.
+    running: Option<Pin<Box<F>>>,
+    reply: SendResponse<Bytes>,
+    outgoing: Option<Outgoing>,
+    head_only: bool,
+    idle: Duration,
+    metrics: Arc<Metrics>,
 }
+
+/// Nothing in it is pinned but what is in a box of its own.
+impl<F> Unpin for Exchange<F> {}
 
 impl<F> Exchange<F> {
     /// `idle`: how long a client may keep the stream's window shut.
     pub(super) fn new(
-        running: F,
+        running: Pin<Box<F>>,
         reply: SendResponse<Bytes>,
         head_only: bool,
         idle: Duration,
@@ -63,17 +64,17 @@ where
 {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut this = self.project();
-        if let Some(running) = this.running.as_mut().as_pin_mut() {
-            let Poll::Ready(Ok(response)) = running.poll(cx) else {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        if let Some(running) = &mut this.running {
+            let Poll::Ready(Ok(response)) = running.as_mut().poll(cx) else {
                 // A client that does not want the answer any more says so, or is gone.
                 return this.reply.poll_reset(cx).map(drop);
             };
-            this.running.set(None);
-            *this.outgoing = answer(this.reply, response, *this.head_only, *this.idle);
+            this.running = None;
+            this.outgoing = answer(&mut this.reply, response, this.head_only, this.idle);
         }
-        let Some(outgoing) = this.outgoing else { return Poll::Ready(()) };
+        let Some(outgoing) = &mut this.outgoing else { return Poll::Ready(()) };
         if let Err(unsent) = ready!(outgoing.poll(cx)) {
             if matches!(unsent, Unsent::Idle) {
                 this.metrics.limit_hit(Limit::Idle);

@@ -169,7 +169,7 @@ where
             Body::wrap(Incoming::new(stream, length, Arc::clone(&self.heard)))
         });
         let head_only = request.method() == Method::HEAD;
-        let running = (self.service)(request);
+        let running = Box::pin((self.service)(request));
         tokio::spawn(Exchange::new(running, reply, head_only, self.protocol.idle, Arc::clone(&self.protocol.metrics)));
     }
 }
