@@ -213,6 +213,8 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     // A restart must not wait for the old connections' last packets.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    // What is accepted begins with what the listener has: a pace that was begun is not given up.
+    spare_pacing(&SockRef::from(&socket), address.ip());
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -235,3 +237,6 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
+
+#[cfg(test)]
+mod tests;
