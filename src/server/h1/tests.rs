@@ -415,7 +415,7 @@ async fn an_empty_line_begins_no_head() {
     let mut wire = Wire::new(server, bounds());
     for (piece, has_begun) in [("\r", false), ("\n", false), ("G", true)] {
         client.write_all(piece.as_bytes()).await.unwrap();
-        std::future::poll_fn(|cx| Poll::Ready(assert!(wire.poll_head(cx).is_pending()))).await;
+        assert!(std::future::poll_fn(|cx| Poll::Ready(wire.poll_head(cx).is_pending())).await, "{piece:?}");
         assert_eq!(wire.has_begun(), has_begun, "{piece:?}");
     }
 }
