@@ -21,6 +21,7 @@ pub(crate) struct Measure {
     pub(crate) descriptors: usize,
     /// Established connections it opened itself: to registries and authorities, in use or kept for the next request.
     pub(crate) pooled: usize,
+    /// Threads, without the allocator's own, of which it begins another when it first has something to tidy up.
     pub(crate) threads: usize,
     /// Memory of its own, KiB.
     pub(crate) memory: u64,
@@ -39,7 +40,7 @@ impl Measure {
         Ok(Self {
             descriptors: entries(pid, "fd")?.saturating_sub(pooled),
             pooled,
-            threads: entries(pid, "task")?,
+            threads: threads(pid)?,
             memory: memory(pid)?,
             in_flight: counter(&metrics, "tidegate_http_requests_in_flight"),
             connections: counter(&metrics, "tidegate_connections"),
@@ -138,6 +139,16 @@ pub(crate) fn ticks(pid: u32) -> Result<u64> {
     let fields: Vec<&str> = stat.rsplit_once(')').context("no name in stat")?.1.split_whitespace().collect();
     let field = |index: usize| fields.get(index).and_then(|text| text.parse::<u64>().ok()).context("stat is short");
     Ok(field(11)? + field(12)?)
+}
+
+/// Those that are called as the allocator calls its own (`background_thread`) do not count. One that ended meanwhile is none.
+fn threads(pid: u32) -> Result<usize> {
+    let mut count = 0;
+    for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        let name = std::fs::read_to_string(task?.path().join("comm"));
+        count += usize::from(name.is_ok_and(|name| name.trim() != "jemalloc_bg_thd"));
+    }
+    Ok(count)
 }
 
 fn entries(pid: u32, what: &str) -> Result<usize> {
