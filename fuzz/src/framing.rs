@@ -1,21 +1,12 @@
 //! HTTP/1 framing: in what passes, every reader finds the same messages, however lenient it is, and so does an HTTP
 //! library; and it makes no difference how the bytes arrive.
 
-use std::convert::Infallible;
-use std::future::Future;
-use std::pin::pin;
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::sync::Mutex;
 
-use http::{Request, Response};
-use http_body_util::{BodyExt, Empty};
-use hyper::body::{Bytes, Incoming};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use http_body_util::BodyExt;
 use tidegate::server::framing::{Error, Event, Framing};
 
-use super::line::Line;
+use super::line::serve_by_library;
 
 /// The bytes are what a client sends on one connection.
 pub fn check(data: &[u8]) {
@@ -210,24 +201,11 @@ impl Reader {
 
 /// The contents of the complete requests that the HTTP library hands out.
 fn heard(bytes: &[u8]) -> Vec<u64> {
-    let heard = Arc::new(Mutex::new(Vec::new()));
-    let service = service_fn(|request: Request<Incoming>| {
-        let heard = Arc::clone(&heard);
-        async move {
-            if let Ok(body) = request.into_body().collect().await {
-                heard.lock().expect("one thread").push(body.to_bytes().len() as u64);
-            }
-            Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+    let heard = Mutex::new(Vec::new());
+    serve_by_library(bytes, async |request| {
+        if let Ok(body) = request.into_body().collect().await {
+            heard.lock().expect("one thread").push(body.to_bytes().len() as u64);
         }
     });
-    let mut builder = http1::Builder::new();
-    builder.header_read_timeout(None).max_buf_size(1 << 20);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(Line::client(bytes)), service));
-    // It yields now and then; what it can do without more bytes, it has done after so many turns.
-    for _ in 0..64 {
-        if let Poll::Ready(_ended) = connection.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            break;
-        }
-    }
     std::mem::take(&mut *heard.lock().expect("one thread"))
 }

@@ -2,12 +2,37 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::future::Future;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
+use http::{Request, Response};
+use http_body_util::Empty;
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Has the HTTP library's server read what a client sends, and `hear` each request that it hands out.
+pub(crate) fn serve_by_library(bytes: &[u8], hear: impl AsyncFn(Request<Incoming>)) {
+    let service = service_fn(async |request| {
+        hear(request).await;
+        Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+    });
+    let mut builder = http1::Builder::new();
+    builder.header_read_timeout(None).max_buf_size(1 << 20);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(Line::client(bytes)), service));
+    // It yields now and then; what it can do without more bytes, it has done after so many turns.
+    for _ in 0..64 {
+        if let Poll::Ready(_ended) = connection.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            break;
+        }
+    }
+}
 
 /// It has its words, and takes whatever is written to it.
 pub(crate) struct Line {

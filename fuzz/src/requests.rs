@@ -1,21 +1,14 @@
 //! The requests that stand in a client's stream, up to the first fault: `framing` says where they end, which has readers
 //! of its own that it must agree with; what they say is read here, and again by the HTTP library.
 
-use std::convert::Infallible;
-use std::future::Future;
-use std::pin::pin;
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::sync::Mutex;
 
-use http::{HeaderMap, Request, Response};
-use http_body_util::{BodyExt, Empty};
-use hyper::body::{Body, Bytes, Incoming};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use http::{HeaderMap, Request};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Bytes};
 use tidegate::server::framing::{Event, Framing};
 
-use super::line::Line;
+use super::line::serve_by_library;
 
 /// The most that a head, or the trailers, may have.
 pub(crate) const HEADER_BYTES: usize = 1024;
@@ -214,22 +207,9 @@ fn spelled(target: &str) -> String {
 
 /// The first request that the HTTP library hands out.
 fn library(bytes: &[u8]) -> Option<Asked> {
-    let heard = Arc::new(Mutex::new(Vec::new()));
-    let service = service_fn(|request: Request<Incoming>| {
-        let heard = Arc::clone(&heard);
-        async move {
-            Asked::hear(request, &heard).await;
-            Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
-        }
+    let heard = Mutex::new(Vec::new());
+    serve_by_library(bytes, async |request| {
+        Asked::hear(request, &heard).await;
     });
-    let mut builder = http1::Builder::new();
-    builder.header_read_timeout(None).max_buf_size(1 << 20);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(Line::client(bytes)), service));
-    // It yields now and then; what it can do without more bytes, it has done after so many turns.
-    for _ in 0..64 {
-        if let Poll::Ready(_ended) = connection.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            break;
-        }
-    }
     heard.lock().expect("one thread").drain(..).next()
 }
