@@ -72,6 +72,11 @@ impl<T> WriteIdle<T> {
         Self { inner, stall: Stall::new(idle) }
     }
 
+    /// What it guards.
+    pub fn get_ref(&self) -> &T {
+        &self.inner
+    }
+
     /// What it guarded.
     pub fn into_inner(self) -> T {
         self.inner

@@ -19,7 +19,7 @@ use http::{Request, Response, StatusCode, Uri};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::Instant;
 
-use super::connector::{Connector, Stream};
+use super::connector::{Connector, Stream, end_well};
 use super::h1::head::Outgoing;
 use super::h1::{self, Fault, Head};
 use super::{Error, Settings};
@@ -155,6 +155,7 @@ impl Answer {
             return Switching::Answer(self.into_response());
         }
         let (io, said) = self.connection.h1.into_parts();
+        end_well(&io);
         Switching::Switched(Box::new((respond(self.head, ()), io, said)))
     }
 }

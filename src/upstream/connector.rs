@@ -60,12 +60,12 @@ impl Connector {
         let connecting = self.inner.clone().call(uri);
         match tokio::time::timeout(self.deadline, connecting).await {
             Ok(Ok(stream)) => {
-                let socket = match &stream {
-                    MaybeHttpsStream::Http(tcp) => tcp.inner(),
-                    MaybeHttpsStream::Https(tls) => tls.inner().get_ref().0.inner().inner(),
-                };
+                let socket = socket_of(&stream);
                 // Where it cannot be set, the kernel only holds more.
                 let _ = SockRef::from(socket).set_tcp_notsent_lowat(UNSENT);
+                // It ends by a reset, which leaves no TIME_WAIT (RFC 9293 §3.6.1): there are 28,000 ports to come from, and
+                // whoever begins requests and takes them back could keep each of them for a minute.
+                let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
                 if let Ok(peer) = socket.peer_addr() {
                     spare_pacing(&SockRef::from(socket), peer.ip());
                 }
@@ -74,6 +74,18 @@ impl Connector {
             Ok(Err(error)) => Err(Error::Connect(error)),
             Err(_) => Err(Error::ConnectTimeout(self.deadline)),
         }
+    }
+}
+
+/// Has a connection that does not end with an answer send what was written to it before it ends.
+pub fn end_well(stream: &Stream) {
+    let _ = SockRef::from(socket_of(stream.get_ref().inner())).set_linger(None);
+}
+
+fn socket_of(stream: &MaybeHttpsStream<TokioIo<TcpStream>>) -> &TcpStream {
+    match stream {
+        MaybeHttpsStream::Http(tcp) => tcp.inner(),
+        MaybeHttpsStream::Https(tls) => tls.inner().get_ref().0.inner().inner(),
     }
 }
 

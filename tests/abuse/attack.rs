@@ -25,6 +25,8 @@ const WARM: Duration = Duration::from_millis(100);
 const BACK: Duration = Duration::from_secs(30);
 /// Descriptors that may be more than before: connections to the origin that are kept for the next request.
 const KEPT_DESCRIPTORS: usize = 16;
+/// Ports that it may not connect to the origin from for a while: there are 28,000.
+const KEPT_PORTS: usize = 100;
 /// KiB that may be resident more than before: what an allocator keeps for the next time.
 const KEPT_MEMORY: i64 = 48 * 1024;
 /// KiB that may be resident more than before while frames or heads come in.
@@ -218,6 +220,7 @@ impl Attack {
         if reached > 1 {
             let _ = write!(ended.words, "; {reached} requests at most of each reached the registry");
         }
+        let ports = origin.ports_kept()?;
         let now = gate.metrics().await?;
         let hits = limits(&now)
             .into_iter()
@@ -242,6 +245,7 @@ impl Attack {
             took,
             cpu,
             reached,
+            ports,
             peak,
             descriptors: back.0,
             grown: back.1,
@@ -263,6 +267,8 @@ pub(crate) struct Outcome {
     pub(crate) cpu: f64,
     /// The most requests of one flood that the origin saw.
     pub(crate) reached: usize,
+    /// Ports to the origin that nobody can use for a minute.
+    pub(crate) ports: usize,
     /// KiB resident more than before, at most.
     pub(crate) peak: i64,
     /// Descriptors more than before, once it was over.
@@ -295,6 +301,9 @@ impl Outcome {
         let is_late = matches!(self.attack.kind, Kind::Frames(frames::Flood::LateReset));
         if self.reached > if is_late { REACHED_LATE } else { REACHED } {
             wrong.push(format!("{name}: {} requests of a flood reached the origin", self.reached));
+        }
+        if self.ports > KEPT_PORTS {
+            wrong.push(format!("{name}: {} ports to the origin are in TIME_WAIT", self.ports));
         }
         if matches!(self.attack.kind, Kind::Frames(_) | Kind::Heads(_)) && self.peak > PEAK {
             wrong.push(format!("{name}: it took {} KiB", self.peak));

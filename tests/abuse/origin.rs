@@ -71,6 +71,16 @@ impl Origin {
         self.asked.counts().clear();
     }
 
+    /// Ports that nobody can connect to it from for a minute (TIME_WAIT, RFC 9293 §3.6.1); see proc_net_tcp(5).
+    pub(crate) fn ports_kept(&self) -> Result<usize> {
+        let (port, sockets) = (format!(":{:04X}", self.address.port()), std::fs::read_to_string("/proc/net/tcp")?);
+        let is_kept = |line: &&str| {
+            let mut fields = line.split_whitespace().skip(2);
+            fields.next().is_some_and(|peer| peer.ends_with(&port)) && fields.next() == Some("06")
+        };
+        Ok(sockets.lines().filter(is_kept).count())
+    }
+
     /// The most requests that came with one query, once no more are coming.
     pub(crate) async fn most_asked(&self) -> usize {
         let total = || self.asked.counts().values().sum::<usize>();

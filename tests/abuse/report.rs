@@ -83,7 +83,8 @@ twice what it was before the attack and more than a millisecond longer.
 What is over at once is done again on new connections for two seconds, two at a time, and each of them has to end by the
 limit. A flood has to end by a GOAWAY (ENHANCE_YOUR_CALM), after 1,000 frames at most that Tidegate took, and what time
 earns; no more than 100 of its requests may reach the registry. The late rapid reset takes back what was let through as
-any request is, a hundred at a time: 260 of those may. A flood, or a head, may take 16 MiB of memory at most.
+any request is, a hundred at a time: 260 of those may. A flood, or a head, may take 16 MiB of memory at most. And no attack
+may leave more than 100 ports to the registry in `TIME_WAIT`: there are 28,000, for all clients.
 
 Attacker, Tidegate, registries and quiet client share one machine. As if each had one of his own, the attacker and the
 registry that he asks get a core when nobody else wants it (`SCHED_IDLE`), and the quiet client and its own registry go

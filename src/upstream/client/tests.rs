@@ -88,6 +88,22 @@ fn closed(client: &Client, cx: &mut Context<'_>) -> Poll<()> {
     Poll::Ready(())
 }
 
+/// A client's port that is in TIME_WAIT cannot be used for a minute, and who makes us leave one after the other leaves us none.
+#[tokio::test]
+async fn what_is_given_up_is_reset_and_keeps_no_port() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let asking = tokio::spawn({
+        let client = client(&uri);
+        async move { client.send(&uri, Request::new(Body::empty())).await }
+    });
+    let (mut stream, _) = listener.accept().await.unwrap();
+    assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
+    asking.abort();
+    let ended = tokio::time::timeout(Duration::from_secs(5), stream.read(&mut [0; 4096])).await.unwrap();
+    assert_eq!(ended.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+}
+
 #[test]
 fn no_credential_is_to_be_seen_of_a_connection() {
     let mut request = Request::new(Body::full("layer"));
