@@ -5,6 +5,7 @@
 //! answer   ◀─ X-Request-Id ◀─ Outbound (dropped: the access line and the metrics are written) ◀─
 //! ```
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -155,7 +156,15 @@ impl HttpBody for Outbound {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
-        let polled = Pin::new(&mut this.inner).poll_frame(cx);
+        // As of a request's handling (see `stack`), a panic is this answer's, and not its connection's.
+        let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut this.inner).poll_frame(cx)));
+        let Ok(polled) = polled else {
+            this.inner = Body::empty();
+            let record = this.guards.ending.record();
+            record.metrics().panicked();
+            record.failed(Side::Gateway, "the answer's handling panicked");
+            return Poll::Ready(Some(Err("the answer's handling panicked".into())));
+        };
         match &polled {
             Poll::Pending => {}
             Poll::Ready(Some(Ok(frame))) => {

@@ -297,6 +297,39 @@ async fn a_panic_is_one_requests_end_and_not_its_connections() {
     running.says("method=\"GET\",code=\"500\"} 1\n").await;
 }
 
+/// A body that panics behind its first part.
+struct Faulty(bool);
+
+impl http_body::Body for Faulty {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, BodyError>>> {
+        assert!(!std::mem::replace(&mut self.0, true), "as asked");
+        Poll::Ready(Some(Ok(http_body::Frame::data(Bytes::from_static(b"part")))))
+    }
+}
+
+#[tokio::test]
+async fn a_panic_in_an_answer_is_that_answers_end_and_not_its_connections() {
+    let running = start(over_tls(), |request: Request<Body>| async move {
+        let is_faulty = request.uri().path() == "/panic";
+        Response::new(if is_faulty { Body::wrap(Faulty(false)) } else { Body::full("fine") })
+    });
+    let at = |path| format!("https://{}{path}", running.address);
+    let (_, text) = curl(&["--http2", "-w", " %{num_connects} %{errormsg};", &at("/panic"), &at("/")]).await;
+    let (faulty, fine) = text.split_once(';').unwrap();
+    assert!(faulty.contains("INTERNAL_ERROR") && !faulty.contains("fine"), "{text}");
+    assert_eq!(fine, "fine 0 ;", "on the same connection: {text}");
+    running.says("tidegate_panics_total 1\n").await;
+    let (code, text) = curl(&["--http1.1", &at("/panic")]).await;
+    assert_ne!(code, 0, "a part was taken for the whole: {text}");
+    running.says("tidegate_panics_total 2\n").await;
+}
+
 #[tokio::test]
 async fn a_fast_client_does_not_make_the_parts_of_its_body_grow() {
     // Each part pins a read buffer while a slow registry has it.
