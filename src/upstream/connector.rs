@@ -10,6 +10,7 @@ use rustls::{ClientConfig, RootCertStore};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tower::Service;
+use tower::util::MapResponse;
 
 use super::{Error, Settings};
 use crate::base::io::{UNSENT, WriteIdle, spare_pacing};
@@ -17,10 +18,13 @@ use crate::base::io::{UNSENT, WriteIdle, spare_pacing};
 /// Connects to `http://` and `https://` origins.
 #[derive(Clone, Debug)]
 pub struct Connector {
-    inner: HttpsConnector<HttpConnector>,
+    inner: HttpsConnector<Tcp>,
     deadline: Duration,
     idle: Duration,
 }
+
+/// Connects, and makes of a socket what it is to be, before a byte of TLS is spoken on it.
+type Tcp = MapResponse<HttpConnector, fn(TokioIo<TcpStream>) -> TokioIo<TcpStream>>;
 
 /// A connection to an origin.
 pub type Stream = WriteIdle<TokioIo<MaybeHttpsStream<TokioIo<TcpStream>>>>;
@@ -44,7 +48,7 @@ impl Connector {
             .with_tls_config(tls(settings)?)
             .https_or_http()
             .enable_http1()
-            .wrap_connector(tcp);
+            .wrap_connector(MapResponse::new(tcp, prepared as _));
         Ok(Self { inner, deadline: settings.connect, idle: settings.idle })
     }
 
@@ -59,34 +63,33 @@ impl Connector {
         // It is always ready.
         let connecting = self.inner.clone().call(uri);
         match tokio::time::timeout(self.deadline, connecting).await {
-            Ok(Ok(stream)) => {
-                let socket = socket_of(&stream);
-                // Where it cannot be set, the kernel only holds more.
-                let _ = SockRef::from(socket).set_tcp_notsent_lowat(UNSENT);
-                // It ends by a reset, which leaves no TIME_WAIT (RFC 9293 §3.6.1): there are 28,000 ports to come from, and
-                // whoever begins requests and takes them back could keep each of them for a minute.
-                let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
-                if let Ok(peer) = socket.peer_addr() {
-                    spare_pacing(&SockRef::from(socket), peer.ip());
-                }
-                Ok(WriteIdle::new(TokioIo::new(stream), self.idle))
-            }
+            Ok(Ok(stream)) => Ok(WriteIdle::new(TokioIo::new(stream), self.idle)),
             Ok(Err(error)) => Err(Error::Connect(error)),
             Err(_) => Err(Error::ConnectTimeout(self.deadline)),
         }
     }
 }
 
-/// Has a connection that does not end with an answer send what was written to it before it ends.
-pub fn end_well(stream: &Stream) {
-    let _ = SockRef::from(socket_of(stream.get_ref().inner())).set_linger(None);
+fn prepared(stream: TokioIo<TcpStream>) -> TokioIo<TcpStream> {
+    let socket = SockRef::from(stream.inner());
+    // Where it cannot be set, the kernel only holds more.
+    let _ = socket.set_tcp_notsent_lowat(UNSENT);
+    // It ends by a reset, which leaves no TIME_WAIT (RFC 9293 §3.6.1): there are 28,000 ports to come from, and whoever
+    // begins requests and takes them back could keep each of them for a minute.
+    let _ = socket.set_linger(Some(Duration::ZERO));
+    if let Ok(peer) = stream.inner().peer_addr() {
+        spare_pacing(&socket, peer.ip());
+    }
+    stream
 }
 
-fn socket_of(stream: &MaybeHttpsStream<TokioIo<TcpStream>>) -> &TcpStream {
-    match stream {
+/// Has a connection that does not end with an answer send what was written to it before it ends.
+pub fn end_well(stream: &Stream) {
+    let socket = match stream.get_ref().inner() {
         MaybeHttpsStream::Http(tcp) => tcp.inner(),
         MaybeHttpsStream::Https(tls) => tls.inner().get_ref().0.inner().inner(),
-    }
+    };
+    let _ = SockRef::from(socket).set_linger(None);
 }
 
 fn tls(settings: &Settings) -> Result<ClientConfig, Error> {
