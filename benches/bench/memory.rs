@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! idle-h1, idle-h2   4,000 connections after one request each
-//! stalled-registry   100 uploads whose registry has stopped reading
-//! stalled-client     100 uploads whose client has stopped sending
+//! stalled-registry   400 uploads whose registry has stopped reading
+//! stalled-client     400 uploads whose client has stopped sending
 //! slow               4 uploads of 2 GiB to a slow registry: the most that is resident meanwhile
 //! ```
 //! Each is measured on a process of its own that has answered once. The kernel's share is that of the whole machine, all
@@ -25,7 +25,8 @@ use crate::stage::{Stage, say};
 use crate::table::{Against, Report, Row, Target};
 
 const IDLE: usize = 4_000;
-const STALLED: usize = 100;
+/// So many that what a process keeps once, as buffers in stock, is not taken for theirs.
+const STALLED: usize = 400;
 /// What a stalled client has sent before it stops.
 const BEFORE_STALL: u64 = 1 << 20;
 /// Of each upload to the slow registry.
