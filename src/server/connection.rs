@@ -253,11 +253,11 @@ where
     }
 }
 
-impl<T, S, F> Driven for h2::Connection<T, S>
+impl<T, S, F> Driven for h2::Connection<T, S, F>
 where
     T: AsyncRead + AsyncWrite + Unpin,
     S: Fn(Request<Body>) -> F,
-    F: Future<Output = Result<http::Response<Body>, Infallible>> + Send + 'static,
+    F: Future<Output = Result<http::Response<Body>, Infallible>>,
 {
     type Error = h2::Error;
 

@@ -15,6 +15,7 @@ use http::{HeaderName, HeaderValue, Response};
 use http_body::Body as _;
 
 use super::outgoing::{Outgoing, Unsent};
+use super::turn::Turn;
 use crate::base::body::Body;
 use crate::server::message;
 use crate::telemetry::labels::Limit;
@@ -32,14 +33,15 @@ pub(super) const OF_CONNECTIONS: [HeaderName; 5] = [
 /// # Cancel safety
 /// Dropping it resets the stream.
 pub(super) struct Exchange<F> {
-    /// In a box, which is gone once there is an answer: a task would be made by copying all of it twice more, and keep the
-    /// room as long as a client reads.
+    /// In a box, which is gone once there is an answer: what runs for as long as a client reads would keep the room for it.
     running: Option<Pin<Box<F>>>,
+    has_begun: bool,
     reply: SendResponse<Bytes>,
     outgoing: Option<Outgoing>,
     head_only: bool,
     idle: Duration,
     metrics: Arc<Metrics>,
+    turn: Arc<Turn>,
 }
 
 /// Nothing in it is pinned but what is in a box of its own.
@@ -53,8 +55,9 @@ impl<F> Exchange<F> {
         head_only: bool,
         idle: Duration,
         metrics: Arc<Metrics>,
+        turn: Arc<Turn>,
     ) -> Self {
-        Self { running: Some(running), reply, outgoing: None, head_only, idle, metrics }
+        Self { running: Some(running), has_begun: false, reply, outgoing: None, head_only, idle, metrics, turn }
     }
 }
 
@@ -66,9 +69,16 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
+        if !this.turn.take() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         if let Some(running) = &mut this.running {
+            // A client that does not want the answer any more says so, or is gone: what has not begun does not begin then.
+            if !std::mem::replace(&mut this.has_begun, true) && this.reply.poll_reset(cx).is_ready() {
+                return Poll::Ready(());
+            }
             let Poll::Ready(Ok(response)) = running.as_mut().poll(cx) else {
-                // A client that does not want the answer any more says so, or is gone.
                 return this.reply.poll_reset(cx).map(drop);
             };
             this.running = None;

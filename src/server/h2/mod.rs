@@ -1,4 +1,4 @@
-//! HTTP/2 towards clients: one connection, a task for each of its streams.
+//! HTTP/2 towards clients: one connection and its streams, in one task.
 //!
 //! ```text
 //! Frames ─▶ the crate h2 (frames, HPACK, streams) ─ a stream ─▶ Exchange ─▶ the service
@@ -6,21 +6,25 @@
 //!               Pulse ◀────────── what was heard ────────────────┘ Outgoing: the answer's
 //! ```
 //!
-//! `frames` counts what the client sends, `pulse` asks whether it is still there and lets more come over a long line. It
-//! must never take a stream that was reset for one that ended, and never let more come than `pulse` has a share for.
+//! `frames` counts what the client sends, `pulse` asks whether it is still there and lets more come over a long line, `turn`
+//! says when it is others' turn. It must never take a stream that was reset for one that ended, never let more come than
+//! `pulse` has a share for, and never give a client with many streams more of a worker than one with a few.
 
 mod body;
 mod exchange;
 mod frames;
+mod gather;
 mod outgoing;
 mod pulse;
+mod streams;
+mod turn;
 
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -33,7 +37,10 @@ use tokio::sync::Semaphore;
 use self::body::Incoming;
 use self::exchange::Exchange;
 use self::frames::Frames;
+use self::gather::{Gather, Hold};
 use self::pulse::{Beat, Heard, Pulse, WINDOW};
+use self::streams::Streams;
+use self::turn::{Bell, Turn, give_way};
 use super::activity::Activity;
 use super::{Settings, message};
 use crate::base::body::Body;
@@ -102,20 +109,27 @@ impl From<h2::Error> for Error {
 }
 
 /// A connection, which ends when this does.
-pub(super) struct Connection<T, S> {
+pub(super) struct Connection<T, S, F> {
     state: State<T>,
+    streams: Streams<F>,
+    /// Rung when the client has said something, a timer is over, or a stream has something to send.
+    line: Arc<Bell>,
+    turn: Arc<Turn>,
+    hold: Arc<Hold>,
     service: S,
     heard: Arc<Heard>,
     protocol: Arc<Protocol>,
     is_leaving: bool,
 }
 
-type Io<T> = WriteIdle<Frames<T>>;
+type Io<T> = Gather<WriteIdle<Frames<T>>>;
 
 enum State<T> {
     /// Until the client has sent its preface (RFC 9113 §3.4).
     Opening(Box<Handshake<Io<T>, Bytes>>),
     Open(Box<Open<T>>),
+    /// Its streams have been told.
+    Ended(Result<(), Error>),
 }
 
 struct Open<T> {
@@ -123,22 +137,25 @@ struct Open<T> {
     pulse: Pulse,
 }
 
-/// Nothing in it is pinned: a stream's future is a task's.
-impl<T, S> Unpin for Connection<T, S> {}
+/// Nothing in it is pinned but what is in a box of its own.
+impl<T, S, F> Unpin for Connection<T, S, F> {}
 
-impl<T, S, F> Connection<T, S>
+impl<T, S, F> Connection<T, S, F>
 where
     T: AsyncRead + AsyncWrite + Unpin,
     S: Fn(Request<Body>) -> F,
-    F: Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
+    F: Future<Output = Result<Response<Body>, Infallible>>,
 {
     /// A connection before its first byte.
     pub(super) fn new(io: T, service: S, protocol: Arc<Protocol>, activity: Arc<Activity>) -> Self {
         let heard = Arc::new(Heard::new(activity));
         let frames = Frames::new(io, Arc::clone(&protocol.metrics), Arc::clone(&heard));
-        let io = WriteIdle::new(frames, protocol.idle);
+        let hold = Arc::default();
+        let io = Gather::new(WriteIdle::new(frames, protocol.idle), Arc::clone(&hold));
         let state = State::Opening(Box::new(protocol.builder.handshake(io)));
-        Self { state, service, heard, protocol, is_leaving: false }
+        let turn = Arc::default();
+        let (streams, line) = (Streams::new(&turn), Bell::new(&turn));
+        Self { state, streams, line, turn, hold, service, heard, protocol, is_leaving: false }
     }
 
     /// Ends with the streams under way: GOAWAY (RFC 9113 §6.8).
@@ -146,17 +163,18 @@ where
         self.is_leaving = true;
         if let State::Open(open) = &mut self.state {
             open.streams.graceful_shutdown();
+            self.line.ring();
         }
     }
 
     /// The client speaks HTTP/2.
-    fn open(&mut self, mut streams: h2::server::Connection<Io<T>, Bytes>) {
+    fn open(&self, mut streams: h2::server::Connection<Io<T>, Bytes>) -> State<T> {
         if self.is_leaving {
             streams.graceful_shutdown();
         }
         let growth = Arc::clone(&self.protocol.growth);
         let pulse = Pulse::new(streams.ping_pong(), Arc::clone(&self.heard), growth, self.protocol.idle);
-        self.state = State::Open(Box::new(Open { streams, pulse }));
+        State::Open(Box::new(Open { streams, pulse }))
     }
 
     /// A stream was opened.
@@ -170,47 +188,87 @@ where
         });
         let head_only = request.method() == Method::HEAD;
         let running = Box::pin((self.service)(request));
-        tokio::spawn(Exchange::new(running, reply, head_only, self.protocol.idle, Arc::clone(&self.protocol.metrics)));
+        let (metrics, turn) = (Arc::clone(&self.protocol.metrics), Arc::clone(&self.turn));
+        self.streams.push(Exchange::new(running, reply, head_only, self.protocol.idle, metrics, turn));
+    }
+
+    /// Takes what the client says, and sends what there is to send. Ready when the connection has ended.
+    fn poll_line(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if matches!(self.state, State::Open(_)) {
+            self.hold.begin();
+        }
+        loop {
+            let open = match &mut self.state {
+                State::Opening(handshake) => {
+                    let streams = ready!(Pin::new(&mut **handshake).poll(cx))?;
+                    self.state = self.open(streams);
+                    continue;
+                }
+                State::Open(open) => open,
+                State::Ended(_) => return Poll::Pending,
+            };
+            match open.pulse.poll(cx) {
+                Poll::Ready(Beat::Grown(windows)) => {
+                    open.streams.set_target_window_size(windows.connection);
+                    // The client has said nothing yet to the last change: the next one says it all.
+                    let _ = open.streams.set_initial_window_size(windows.stream);
+                    continue;
+                }
+                Poll::Ready(Beat::Lost) => return Poll::Ready(Err(Error::Silent)),
+                Poll::Pending => {}
+            }
+            match open.streams.poll_accept(cx) {
+                Poll::Ready(Some(stream)) => {
+                    let (request, reply) = stream?;
+                    self.ask(request, reply);
+                }
+                Poll::Ready(None) => return Poll::Ready(Ok(())),
+                // It has said all: asked once more, it flushes.
+                Poll::Pending if self.hold.end() => {}
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Goes on with what can go on until nothing can, or the turn is spent. Ready when the connection and its streams have
+    /// ended.
+    fn poll_turn(&mut self, line: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        while !self.turn.is_spent() && (self.line.is_rung() || self.streams.are_rung()) {
+            // Streams first: what came before may have used up the last turn, and a fast client has always more to say.
+            self.streams.poll();
+            if self.line.answer()
+                && let Poll::Ready(ended) = self.poll_line(line)
+            {
+                self.state = State::Ended(ended);
+            }
+            if let State::Ended(ended) = &mut self.state
+                && self.streams.is_empty()
+            {
+                return Poll::Ready(std::mem::replace(ended, Ok(())));
+            }
+        }
+        Poll::Pending
     }
 }
 
-impl<T, S, F> Future for Connection<T, S>
+impl<T, S, F> Future for Connection<T, S, F>
 where
     T: AsyncRead + AsyncWrite + Unpin,
     S: Fn(Request<Body>) -> F,
-    F: Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
+    F: Future<Output = Result<Response<Body>, Infallible>>,
 {
     type Output = Result<(), Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let this = &mut *self;
-        loop {
-            match &mut this.state {
-                State::Opening(handshake) => {
-                    let streams = ready!(Pin::new(&mut **handshake).poll(cx))?;
-                    this.open(streams);
-                }
-                State::Open(open) => {
-                    match open.pulse.poll(cx) {
-                        Poll::Ready(Beat::Grown(windows)) => {
-                            open.streams.set_target_window_size(windows.connection);
-                            // The client has said nothing yet to the last change: the next one says it all.
-                            let _ = open.streams.set_initial_window_size(windows.stream);
-                            continue;
-                        }
-                        Poll::Ready(Beat::Lost) => return Poll::Ready(Err(Error::Silent)),
-                        Poll::Pending => {}
-                    }
-                    match ready!(open.streams.poll_accept(cx)) {
-                        Some(stream) => {
-                            let (request, reply) = stream?;
-                            this.ask(request, reply);
-                        }
-                        None => return Poll::Ready(Ok(())),
-                    }
-                }
-            }
+        self.turn.begin(cx);
+        let line = Waker::from(Arc::clone(&self.line));
+        let polled = self.poll_turn(&mut Context::from_waker(&line));
+        self.turn.end();
+        // Whoever rang before that woke nobody.
+        if polled.is_pending() && (self.line.is_rung() || self.streams.are_rung()) {
+            give_way(cx);
         }
+        polled
     }
 }
 

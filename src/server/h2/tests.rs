@@ -1,3 +1,5 @@
+mod turns;
+
 use h2::Reason;
 use h2::client::{SendRequest, handshake};
 use http::header::CONTENT_LENGTH;
@@ -72,7 +74,7 @@ fn reader() -> (impl Fn(Request<Body>) -> Answer + Send + 'static, Read) {
     let (told, read) = unbounded_channel();
     let service = move |request: Request<Body>| -> Answer {
         let told = told.clone();
-        // A task of its own: the stream's own ends with the stream.
+        // A task of its own: what serves the stream ends with it.
         let reading = tokio::spawn(async move {
             let body = request.into_body().collect().await;
             let _ = told.send(body.map(|body| body.to_bytes().len()).map_err(|error| error.to_string()));
