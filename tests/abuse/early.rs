@@ -1,5 +1,7 @@
 //! Pushes that are refused at once, by clients that go on sending: each has to hear the refusal.
 
+use std::io::Write as _;
+
 use anyhow::{Context, Result, ensure};
 use tokio::process::Command;
 use tokio::time::Instant;
@@ -9,7 +11,10 @@ use crate::gate::Gate;
 
 /// Pushes at the least.
 const TRIES: usize = 12;
-const LAYER: u64 = 20 << 20;
+/// What each pushes: so many pieces, and read as it is sent. Who took all of it into memory at once would have the kernel hold
+/// a core for milliseconds, whatever his rank, on a machine whose host has yet to find that memory.
+const PIECES: usize = 320;
+static PIECE: [u8; 64 << 10] = [0; 64 << 10];
 
 /// Who pushes.
 #[derive(Clone, Copy, Debug)]
@@ -24,17 +29,19 @@ const PYTHON: &str = "
 import http.client, ssl, sys
 context = ssl._create_unverified_context()
 connection = http.client.HTTPSConnection('127.0.0.1', int(sys.argv[1]), context=context, timeout=60)
-connection.request('PATCH', sys.argv[2], body=open(sys.argv[3], 'rb').read())
+connection.request('PATCH', sys.argv[2], body=open(sys.argv[3], 'rb'), headers={'Content-Length': sys.argv[4]})
 print(connection.getresponse().status, end='')
 ";
 
 /// Pushes without a token, one after the other.
 pub(crate) async fn run(client: Client, gate: &Gate) -> Result<Ended> {
-    let layer = tempfile::NamedTempFile::new()?;
-    layer.as_file().set_len(LAYER)?;
-    let path = layer.path().to_str().context("path")?;
+    let mut layer = tempfile::NamedTempFile::new()?;
+    for _ in 0..PIECES {
+        layer.write_all(&PIECE)?;
+    }
+    let (path, length) = (layer.path().to_str().context("path")?, (PIECES * PIECE.len()).to_string());
     let upload = "/v2/group/project/blobs/uploads/7d5a4c1e";
-    let (url, data) = (format!("https://{}{upload}", gate.public), format!("@{path}"));
+    let url = format!("https://{}{upload}", gate.public);
     let (mut tries, mut heard, began) = (0, 0, Instant::now());
     while tries < TRIES || began.elapsed() < AT_LEAST {
         tries += 1;
@@ -42,13 +49,13 @@ pub(crate) async fn run(client: Client, gate: &Gate) -> Result<Ended> {
             Client::CurlH1 | Client::CurlH2 => {
                 let version = if matches!(client, Client::CurlH2) { "--http2" } else { "--http1.1" };
                 let mut curl = Command::new("curl");
-                curl.args(["-sk", "--max-time", "60", version, "-H", "Expect:", "-X", "PATCH", "--data-binary", &data]);
+                curl.args(["-sk", "--max-time", "60", version, "-H", "Expect:", "-X", "PATCH", "-T", path]);
                 curl.args(["-o", "/dev/null", "-w", "%{http_code}", &url]);
                 curl
             }
             Client::Python => {
                 let mut python = Command::new("python3");
-                python.args(["-c", PYTHON, &gate.public.port().to_string(), upload, path]);
+                python.args(["-c", PYTHON, &gate.public.port().to_string(), upload, path, &length]);
                 python
             }
         };
