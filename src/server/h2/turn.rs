@@ -5,7 +5,7 @@
 //! registries     ─▶ Bell of the streams ─┴▶ the connection's task, unless it is at its turn and looks anyway
 //! ```
 //! A worker goes from task to task. All of a connection is one of them, and its turn ends after so many streams: a client
-//! with a hundred requests keeps another one waiting no longer than a client with eight.
+//! with a hundred requests keeps another one waiting no longer than a client with eight, but for reading their heads.
 
 use std::future::Future;
 use std::pin::pin;
