@@ -159,11 +159,12 @@ impl HttpBody for Outbound {
         // As of a request's handling (see `stack`), a panic is this answer's, and not its connection's.
         let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut this.inner).poll_frame(cx)));
         let Ok(polled) = polled else {
-            this.inner = Body::empty();
+            let poisoned = std::mem::replace(&mut this.inner, Body::wrap(Panicked));
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(poisoned)));
             let record = this.guards.ending.record();
             record.metrics().panicked();
             record.failed(Side::Gateway, "the answer's handling panicked");
-            return Poll::Ready(Some(Err("the answer's handling panicked".into())));
+            return Pin::new(&mut this.inner).poll_frame(cx);
         };
         match &polled {
             Poll::Pending => {}
@@ -189,6 +190,18 @@ impl HttpBody for Outbound {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
+    }
+}
+
+/// What is left of a body that panicked: no end, however often it is asked for.
+struct Panicked;
+
+impl HttpBody for Panicked {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Poll::Ready(Some(Err("the answer's handling panicked".into())))
     }
 }
 

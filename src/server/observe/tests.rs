@@ -17,3 +17,13 @@ fn ids_given_are_never_the_same() {
     assert_ne!(ids.of(&request), ids.of(&request));
     assert_ne!(ids.process, RequestIds::new().process);
 }
+
+#[test]
+fn what_panicked_never_looks_like_a_whole() {
+    let mut body = Body::wrap(Panicked);
+    for _ in 0..2 {
+        let polled = Pin::new(&mut body).poll_frame(&mut Context::from_waker(std::task::Waker::noop()));
+        assert!(matches!(polled, Poll::Ready(Some(Err(_)))));
+        assert!(!body.is_end_stream() && body.size_hint().exact().is_none());
+    }
+}
