@@ -25,6 +25,19 @@ fn counting(
     (service, begun, there)
 }
 
+/// The client's end of a connection, and the connection, whose turns are a test's.
+fn unpolled(
+    service: impl Fn(Request<Body>) -> Answer + Send + 'static,
+) -> (DuplexStream, impl Future<Output = Result<(), Error>> + Unpin) {
+    let (io, server) = duplex(1 << 20);
+    let protocol = Arc::new(Protocol::new(&settings(), Arc::new(Metrics::new())));
+    let service = move |request| {
+        let answer = service(request);
+        async move { Ok(answer.await) }
+    };
+    (io, Connection::new(server, service, protocol, activity()))
+}
+
 #[tokio::test]
 async fn what_is_taken_back_before_it_began_never_begins() {
     let (service, begun, _there) = counting(|| Box::pin(async { Response::new(Body::empty()) }));
@@ -51,13 +64,7 @@ async fn what_is_taken_back_before_it_began_never_begins() {
 #[tokio::test]
 async fn a_turn_is_over_after_a_few_streams() {
     let (service, begun, _there) = counting(|| Box::pin(async { Response::new(Body::empty()) }));
-    let (io, server) = duplex(1 << 20);
-    let protocol = Arc::new(Protocol::new(&settings(), Arc::new(Metrics::new())));
-    let service = move |request| {
-        let answer = service(request);
-        async move { Ok(answer.await) }
-    };
-    let mut connection = Connection::new(server, service, protocol, activity());
+    let (io, mut connection) = unpolled(service);
     let asking = tokio::spawn(async move {
         let mut sender = client(io).await;
         let answers: Vec<_> = (0..60).map(|_| sender.send_request(request(Method::GET), true).unwrap().0).collect();
@@ -192,13 +199,7 @@ async fn hear(io: &mut DuplexStream, answers: usize) {
 #[tokio::test]
 async fn the_streams_of_a_connection_that_broke_off_end_in_turns_too() {
     let (service, begun, there) = counting(|| Box::pin(std::future::pending()));
-    let (io, server) = duplex(1 << 20);
-    let protocol = Arc::new(Protocol::new(&settings(), Arc::new(Metrics::new())));
-    let service = move |request| {
-        let answer = service(request);
-        async move { Ok(answer.await) }
-    };
-    let mut connection = Connection::new(server, service, protocol, activity());
+    let (io, mut connection) = unpolled(service);
     let (sender, driving) = handshake::<_>(io).await.unwrap();
     let driving = tokio::spawn(driving);
     let mut sender = std::future::poll_fn(|cx| {
