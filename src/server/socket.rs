@@ -4,9 +4,13 @@
 //! makes a task give way after so many operations, whatever each of them moved; here it counts bytes too. Whoever
 //! gives way goes on after every other task that is ready and after a look at all sockets: a small request waits for
 //! one turn of each transfer, not for transfers.
+//!
+//! Over HTTP/2 one task reads and writes, and reads first: a client that never stops sending would use up each turn before its
+//! answers are written. What could not be written in one turn therefore goes in the next, whatever is left of that.
 
+use std::future::{Future as _, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -22,6 +26,8 @@ const OPERATION: usize = 4 * 1024;
 pub struct Socket<I> {
     inner: I,
     unread: Bytes,
+    /// A write found nothing left of its turn.
+    owes: bool,
 }
 
 impl<I> Socket<I> {
@@ -32,7 +38,7 @@ impl<I> Socket<I> {
 
     /// A connection of which `unread` was read too much.
     pub(super) fn after(unread: Bytes, inner: I) -> Self {
-        Self { inner, unread }
+        Self { inner, unread, owes: false }
     }
 }
 
@@ -63,10 +69,34 @@ impl<I: AsyncRead + Unpin> AsyncRead for Socket<I> {
     }
 }
 
+impl<I: AsyncWrite + Unpin> Socket<I> {
+    fn poll_written(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut write: impl FnMut(Pin<&mut I>, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        let is_spent = !coop::has_budget_remaining();
+        let mut write = poll_fn(|cx| write(Pin::new(&mut self.inner), cx));
+        if is_spent && self.owes {
+            self.owes = false;
+            return pin!(coop::unconstrained(write)).poll(cx);
+        }
+        let polled = Pin::new(&mut write).poll(cx);
+        match &polled {
+            Poll::Ready(Ok(bytes)) => {
+                self.owes = false;
+                spend(cx, *bytes);
+            }
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => self.owes = is_spent,
+        }
+        polled
+    }
+}
+
 impl<I: AsyncWrite + Unpin> AsyncWrite for Socket<I> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.inner).poll_write(cx, buf);
-        written(cx, polled)
+        self.poll_written(cx, |inner, cx| inner.poll_write(cx, buf))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -86,16 +116,8 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Socket<I> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
-        written(cx, polled)
+        self.poll_written(cx, |inner, cx| inner.poll_write_vectored(cx, bufs))
     }
-}
-
-fn written(cx: &mut Context<'_>, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-    if let Poll::Ready(Ok(bytes)) = &polled {
-        spend(cx, *bytes);
-    }
-    polled
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::LocalSet;
@@ -93,6 +94,28 @@ async fn a_body_that_never_waits_gives_way_while_it_is_written() {
         }
     };
     gave_way(&seen(write).await);
+}
+
+#[tokio::test]
+async fn who_reads_all_of_each_turn_still_writes() {
+    let mut socket = Socket::new(Ready(Rc::default()));
+    let tasks = LocalSet::new();
+    let writing = async move {
+        let mut piece = vec![0; PIECE];
+        let mut turns = 0;
+        poll_fn(|cx| {
+            turns += 1;
+            while Pin::new(&mut socket).poll_read(cx, &mut ReadBuf::new(&mut piece)).is_ready() {}
+            Pin::new(&mut socket).poll_write(cx, b"an answer").map(|written| assert_eq!(written.unwrap(), 9))
+        })
+        .await;
+        turns
+    };
+    let turns = tokio::time::timeout(
+        Duration::from_secs(10),
+        tasks.run_until(async { tokio::task::spawn_local(writing).await }),
+    );
+    assert_eq!(turns.await.unwrap().unwrap(), 2);
 }
 
 #[tokio::test]
