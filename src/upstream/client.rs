@@ -8,6 +8,7 @@
 //! A request waits for no other's connection: where none is ready a new one is made, and of those that come back only
 //! so many are kept. It lives on one core, and so do its connections: nothing is woken across threads.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -45,7 +46,7 @@ struct Pool {
 #[derive(Debug, Default)]
 struct Unused {
     /// Those used last at the end.
-    idle: Vec<Idle>,
+    idle: VecDeque<Idle>,
     /// Whether [`expire`] runs.
     is_swept: bool,
 }
@@ -186,7 +187,7 @@ impl Pool {
         };
         let mut unused = self.lock();
         while let Some(at) = unused.idle.iter().rposition(leads_there) {
-            let mut last = unused.idle.remove(at);
+            let mut last = unused.idle.remove(at)?;
             if last.is_fit(self.keep_alive) {
                 return Some(last.connection);
             }
@@ -204,9 +205,9 @@ impl Pool {
     fn keep(self: Arc<Self>, connection: Connection) {
         let mut unused = self.lock();
         if unused.idle.len() >= IDLE_CONNECTIONS {
-            unused.idle.remove(0);
+            unused.idle.pop_front();
         }
-        unused.idle.push(Idle { connection, since: Instant::now() });
+        unused.idle.push_back(Idle { connection, since: Instant::now() });
         if !std::mem::replace(&mut unused.is_swept, true) {
             tokio::spawn(expire(Arc::downgrade(&self)));
         }
