@@ -11,11 +11,12 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::BytesMut;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
 use tokio::time::sleep;
+
+use crate::reader::{Reader, prepare};
 
 /// What every user's name begins with; a number follows.
 const USER: &str = "user-";
@@ -65,7 +66,7 @@ async fn serve(listener: std::net::TcpListener, desk: Arc<Desk>) -> Result<()> {
     let listener = TcpListener::from_std(listener)?;
     loop {
         let (stream, _) = listener.accept().await?;
-        stream.set_nodelay(true)?;
+        prepare(&stream)?;
         let desk = Arc::clone(&desk);
         tokio::task::spawn_local(async move {
             // What it meant for a client is told there.
@@ -75,25 +76,17 @@ async fn serve(listener: std::net::TcpListener, desk: Arc<Desk>) -> Result<()> {
 }
 
 impl Desk {
-    async fn wait_on(&self, mut stream: TcpStream) -> Result<()> {
-        let mut buffer = BytesMut::new();
-        loop {
-            let end = loop {
-                if let Some(end) = buffer.windows(4).position(|four| four == b"\r\n\r\n") {
-                    break end + 4;
-                }
-                if stream.read_buf(&mut buffer).await? == 0 {
-                    return Ok(());
-                }
-            };
-            let head = buffer.split_to(end);
+    async fn wait_on(&self, stream: TcpStream) -> Result<()> {
+        let mut reader = Reader::new(stream);
+        while let Some(head) = reader.head().await? {
             self.asked.fetch_add(1, Ordering::Relaxed);
             let time = Duration::from_millis(self.milliseconds.load(Ordering::Relaxed));
             if !time.is_zero() {
                 sleep(time).await;
             }
-            stream.write_all(self.answer(std::str::from_utf8(&head)?)?.as_bytes()).await?;
+            reader.stream.write_all(self.answer(std::str::from_utf8(&head)?)?.as_bytes()).await?;
         }
+        Ok(())
     }
 
     fn answer(&self, head: &str) -> Result<String> {

@@ -9,7 +9,7 @@
 //! `/proc`. `make bench` builds and runs it; `docs/performance.md` says how to read what it prints.
 //!
 //! ```text
-//! cargo bench --profile dev --bench bench -- [proxies|memory|growth|relay|tokens|beside] --tidegate target/dist/tidegate
+//! cargo bench --profile load --bench bench -- [proxies|memory|growth|relay|tokens|beside] --tidegate target/dist/tidegate
 //!     --rounds N   --only pull,push,…   --quick   --json FILE   --check   --without-peers
 //! ```
 
@@ -27,6 +27,7 @@ mod memory;
 mod origin;
 mod peers;
 mod proxies;
+mod reader;
 mod stage;
 mod table;
 mod tokens;

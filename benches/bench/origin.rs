@@ -13,15 +13,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use bytes::{Buf as _, BytesMut};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
 use tokio::time::sleep;
 
+use crate::reader::{Reader, prepare};
 use crate::tokens::REPOSITORY;
 
-/// What a body is read and written in.
+/// What a body is written in.
 const PIECE: usize = 256 << 10;
 /// Where a blob's bytes come from.
 static ZEROS: [u8; PIECE] = [0; PIECE];
@@ -72,19 +72,16 @@ async fn serve(listener: std::net::TcpListener) -> Result<()> {
     let listener = TcpListener::from_std(listener)?;
     loop {
         let (stream, _) = listener.accept().await?;
-        stream.set_nodelay(true)?;
+        prepare(&stream)?;
         tokio::task::spawn_local(async move {
-            let connection = Connection { stream, buffer: BytesMut::with_capacity(PIECE) };
+            let connection = Connection(Reader::new(stream));
             // A proxy may close when it likes; whether its clients were served is checked where they are.
             let _ended = connection.run().await;
         });
     }
 }
 
-struct Connection {
-    stream: TcpStream,
-    buffer: BytesMut,
-}
+struct Connection(Reader<TcpStream>);
 
 /// How the body of a request is framed (RFC 9112 §6).
 #[derive(Clone, Copy)]
@@ -119,22 +116,14 @@ impl Connection {
                 ),
                 _ => bail!("{method}?"),
             };
-            self.stream.write_all(answer.as_bytes()).await?;
+            self.0.stream.write_all(answer.as_bytes()).await?;
         }
         Ok(())
     }
 
     /// Method, target and framing of the next request.
     async fn head(&mut self) -> Result<Option<(String, String, Body)>> {
-        let end = loop {
-            if let Some(end) = self.buffer.windows(4).position(|four| four == b"\r\n\r\n") {
-                break end + 4;
-            }
-            if self.fill().await? == 0 {
-                return Ok(None);
-            }
-        };
-        let head = self.buffer.split_to(end);
+        let Some(head) = self.0.head().await? else { return Ok(None) };
         let head = std::str::from_utf8(&head)?;
         let mut lines = head.split("\r\n");
         let mut words = lines.next().context("no request line")?.split(' ');
@@ -169,41 +158,23 @@ impl Connection {
     }
 
     async fn chunk_size(&mut self) -> Result<u64> {
-        loop {
-            if let Some(end) = self.buffer.iter().take(32).position(|byte| *byte == b'\n') {
-                let line = self.buffer.split_to(end + 1);
-                return Ok(u64::from_str_radix(std::str::from_utf8(&line)?.trim(), 16)?);
-            }
-            ensure!(self.fill().await? > 0, "ended in a chunk");
-        }
+        let line = self.0.line().await?.context("ended in a chunk")?;
+        Ok(u64::from_str_radix(std::str::from_utf8(&line)?.trim(), 16)?)
     }
 
     async fn skip(&mut self, mut length: u64) -> Result<()> {
         while length > 0 {
-            if self.buffer.is_empty() {
-                ensure!(self.paced_fill().await? > 0, "ended in a body");
+            while PACE.load(Ordering::Relaxed) == 0 {
+                sleep(STALL_POLL).await;
             }
-            let here = self.buffer.len().min(usize::try_from(length)?);
-            self.buffer.advance(here);
-            length -= u64::try_from(here)?;
+            let (here, rate) = (self.0.some(length).await?, PACE.load(Ordering::Relaxed));
+            ensure!(here > 0, "ended in a body");
+            if rate != u64::MAX && rate != 0 {
+                sleep(Duration::from_secs_f64(here as f64 / rate as f64)).await;
+            }
+            length -= here;
         }
         Ok(())
-    }
-
-    async fn paced_fill(&mut self) -> Result<usize> {
-        while PACE.load(Ordering::Relaxed) == 0 {
-            sleep(STALL_POLL).await;
-        }
-        let (read, rate) = (self.fill().await?, PACE.load(Ordering::Relaxed));
-        if rate != u64::MAX && rate != 0 {
-            sleep(Duration::from_secs_f64(read as f64 / rate as f64)).await;
-        }
-        Ok(read)
-    }
-
-    async fn fill(&mut self) -> Result<usize> {
-        self.buffer.reserve(PIECE);
-        Ok(self.stream.read_buf(&mut self.buffer).await?)
     }
 
     async fn blob(&mut self, mut length: u64) -> Result<()> {
@@ -212,10 +183,10 @@ impl Connection {
              Docker-Content-Digest: {}\r\nAccept-Ranges: bytes\r\n\r\n",
             digest(length)
         );
-        self.stream.write_all(head.as_bytes()).await?;
+        self.0.stream.write_all(head.as_bytes()).await?;
         while length > 0 {
             let piece = ZEROS.get(..usize::try_from(length)?.min(PIECE)).unwrap_or(&ZEROS);
-            self.stream.write_all(piece).await?;
+            self.0.stream.write_all(piece).await?;
             length -= u64::try_from(piece.len())?;
         }
         Ok(())

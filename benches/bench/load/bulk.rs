@@ -1,5 +1,7 @@
 //! Large bodies, both ways, several at a time.
 
+use std::sync::LazyLock;
+
 use anyhow::{Context, Result, ensure};
 
 use super::every;
@@ -97,13 +99,15 @@ pub(crate) async fn begin_bodies(mut uploads: Vec<Upload>, announced: u64, sent:
 }
 
 async fn body(connection: &mut Connection, bytes: u64, framing: Framing) -> Result<()> {
-    let piece: Vec<u8> = match framing {
-        Framing::Length => ZEROS.to_vec(),
-        Framing::Chunked => [format!("{PIECE:x}\r\n").as_bytes(), &ZEROS, b"\r\n"].concat(),
+    // One of each for all: a piece of its own for every connection is memory that only fills caches.
+    static CHUNK: LazyLock<Vec<u8>> = LazyLock::new(|| [format!("{PIECE:x}\r\n").as_bytes(), &ZEROS, b"\r\n"].concat());
+    let piece: &[u8] = match framing {
+        Framing::Length => &ZEROS,
+        Framing::Chunked => &CHUNK,
     };
     let whole = u64::try_from(PIECE)?;
     for _ in 0..bytes / whole {
-        connection.send(&piece).await?;
+        connection.send(piece).await?;
     }
     let rest = usize::try_from(bytes % whole)?;
     if rest > 0 {

@@ -4,20 +4,17 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
-use bytes::{Buf as _, BytesMut};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use super::{Client, every};
+use crate::reader::Reader;
 use crate::tokens::REPOSITORY;
-
-const PIECE: usize = 128 << 10;
 
 /// One connection, between two requests.
 pub(crate) struct Connection {
-    stream: TlsStream<TcpStream>,
-    buffer: BytesMut,
+    reader: Reader<TlsStream<TcpStream>>,
     /// Values of `Authorization`; a request shows the first, which then goes to the end.
     shows: VecDeque<String>,
 }
@@ -34,7 +31,7 @@ impl Connection {
     /// TLS and nothing more.
     pub(crate) async fn open(client: &Client, address: SocketAddr, token: &str) -> Result<Self> {
         let stream = client.h1(address).await?;
-        Ok(Self { stream, buffer: BytesMut::new(), shows: VecDeque::from([bearer(token)]) })
+        Ok(Self { reader: Reader::new(stream), shows: VecDeque::from([bearer(token)]) })
     }
 
     /// How many values of `Authorization` it shows in turn.
@@ -53,23 +50,17 @@ impl Connection {
 
     /// Writes bytes of a request.
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> Result<()> {
-        Ok(self.stream.write_all(bytes).await?)
+        Ok(self.reader.stream.write_all(bytes).await?)
     }
 
     /// What rustls has left to send.
     pub(crate) async fn flush(&mut self) -> Result<()> {
-        Ok(self.stream.flush().await?)
+        Ok(self.reader.stream.flush().await?)
     }
 
     /// Reads a whole answer.
     pub(crate) async fn answer(&mut self) -> Result<Answer> {
-        let end = loop {
-            if let Some(end) = self.buffer.windows(4).position(|four| four == b"\r\n\r\n") {
-                break end + 4;
-            }
-            self.fill().await?;
-        };
-        let head = self.buffer.split_to(end);
+        let head = self.reader.head().await?.context("the proxy closed")?;
         let head = std::str::from_utf8(&head)?;
         let status = head.get(9..12).context("no status line")?.parse()?;
         let fields = head.split("\r\n").filter_map(|line| line.split_once(": "));
@@ -81,23 +72,9 @@ impl Connection {
                 location = Some(value.trim().to_owned());
             }
         }
-        let length = length.with_context(|| format!("an answer without a length:\n{head}"))?;
-        let mut left: u64 = length;
-        while left > 0 {
-            if self.buffer.is_empty() {
-                self.fill().await?;
-            }
-            let here = self.buffer.len().min(usize::try_from(left)?);
-            self.buffer.advance(here);
-            left -= u64::try_from(here)?;
-        }
+        let length: u64 = length.with_context(|| format!("an answer without a length:\n{head}"))?;
+        self.reader.skip(length).await?;
         Ok(Answer { status, location, length })
-    }
-
-    async fn fill(&mut self) -> Result<()> {
-        self.buffer.reserve(PIECE);
-        ensure!(self.stream.read_buf(&mut self.buffer).await? > 0, "the proxy closed");
-        Ok(())
     }
 
     /// A small authenticated request.

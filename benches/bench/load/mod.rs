@@ -20,6 +20,8 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::reader::prepare;
+
 /// Opens connections. All proxies are offered the same one cipher and key exchange, so that none does other arithmetic.
 #[derive(Clone)]
 pub(crate) struct Client {
@@ -61,7 +63,7 @@ impl Client {
 
 async fn connect(connector: &TlsConnector, address: SocketAddr) -> Result<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
+    prepare(&stream)?;
     let name = ServerName::from(address.ip());
     connector.connect(name, stream).await.with_context(|| format!("TLS with {address}"))
 }
