@@ -105,7 +105,7 @@ impl Load {
                     return std::future::pending().await;
                 }
                 loop {
-                    bulk::pull(h1::open(&client, address, transfers, &tokens).await?, 1, BYTES).await?;
+                    bulk::pull(h1::open(&client, address, transfers, &tokens).await?, BYTES).await?;
                 }
             };
             LocalSet::new().block_on(&runtime, async {

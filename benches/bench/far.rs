@@ -98,13 +98,13 @@ async fn over_h1(way: Way, client: &Client, start: SocketAddr, tokens: &[String]
     match way {
         Way::Pull => {
             let began = Instant::now();
-            bulk::pull(connections, 1, bytes).await?;
+            bulk::pull(connections, bytes).await?;
             Ok(began.elapsed())
         }
         Way::Push => {
             let uploads = bulk::begin(connections).await?;
             let began = Instant::now();
-            bulk::push(uploads, 1, bytes, bulk::Framing::Length).await?;
+            bulk::push(uploads, bytes, bulk::Framing::Length).await?;
             Ok(began.elapsed())
         }
     }

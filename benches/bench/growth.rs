@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! small, pull, push   1, 32, 256, 2,000 connections: the same requests or bytes in all, of 32 tokens
-//! one, few            as many small requests over as many connections, but never more than 1, or 32, at a time
+//! one                 as many small requests over as many connections, but never more than 1 at a time
+//! few, …-few          as many requests, pulls or pushes, but never more than 32 at a time
 //! tokens              10, 10,000, 100,000 tokens, each shown 21 times on 32 connections by a process that knew none
 //! ```
 //! The reference is the row of 32 connections, or of 10 tokens. Rows differ in the number of connections alone: the
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::Common;
 use crate::cpu::{memory, spent};
-use crate::load::{Client, bulk, h1};
+use crate::load::{Client, at_most, bulk, h1};
 use crate::peers::{Kind, Peer, in_turn};
 use crate::stage::{Stage, say};
 use crate::table::{Against, Report, Row, Target};
@@ -38,11 +39,13 @@ enum Load {
     Few,
     One,
     Pull,
+    FewPulls,
     Push,
+    FewPushes,
 }
 
 impl Load {
-    const ALL: [Self; 5] = [Self::Small, Self::Few, Self::One, Self::Pull, Self::Push];
+    const ALL: [Self; 7] = [Self::Small, Self::Few, Self::One, Self::Pull, Self::FewPulls, Self::Push, Self::FewPushes];
 
     /// What `--only` calls it.
     fn word(self) -> &'static str {
@@ -51,13 +54,24 @@ impl Load {
             Self::Few => "few",
             Self::One => "one",
             Self::Pull => "pull",
+            Self::FewPulls => "pull-few",
             Self::Push => "push",
+            Self::FewPushes => "push-few",
+        }
+    }
+
+    /// How many go on at a time.
+    fn at_a_time(self) -> usize {
+        match self {
+            Self::Small | Self::Pull | Self::Push => usize::MAX,
+            Self::Few | Self::FewPulls | Self::FewPushes => REFERENCE,
+            Self::One => 1,
         }
     }
 
     /// Over how many connections: 32 at a time take 32.
     fn counts(self) -> impl Iterator<Item = usize> {
-        CONNECTIONS.into_iter().filter(move |count| self != Self::Few || *count >= REFERENCE)
+        CONNECTIONS.into_iter().filter(move |count| self.at_a_time() != REFERENCE || *count >= REFERENCE)
     }
 
     fn row(self, connections: usize) -> Row {
@@ -66,7 +80,9 @@ impl Load {
             Self::Few => ("small request, 32 at a time", "CPU µs"),
             Self::One => ("small request, one at a time", "CPU µs"),
             Self::Pull => ("pull", "CPU s/GiB"),
+            Self::FewPulls => ("pull, 32 at a time", "CPU s/GiB"),
             Self::Push => ("push, with length", "CPU s/GiB"),
+            Self::FewPushes => ("push, 32 at a time", "CPU s/GiB"),
         };
         let many = if connections == 1 { "connection" } else { "connections" };
         Row::new(format!("{what}, {} {many}", grouped(connections)), unit, Vec::new())
@@ -122,30 +138,31 @@ async fn connections(common: &Common, stage: &Stage, client: &Client) -> Result<
 /// Microseconds per request, or seconds per GiB, over so many connections.
 async fn cost(load: Load, count: usize, peer: &Peer, client: &Client, tokens: &[String], quick: bool) -> Result<f64> {
     let less = if quick { 4 } else { 1 };
+    let (requests, bytes) = (REQUESTS / usize::try_from(less)?, BYTES / less);
+    let gib = |transfers: usize| bytes as f64 * transfers as f64 / f64::from(1 << 30);
+    let most = load.at_a_time().min(count);
     let connections = h1::open(client, peer.address, count, tokens).await?;
-    let (times, bytes) = ((TRANSFERS / count).max(1), BYTES / less);
-    let gib = bytes as f64 * (times * count) as f64 / f64::from(1 << 30);
     let (used, units) = match load {
-        Load::Small => {
+        Load::Small | Load::Few | Load::One => {
             // As many connections to the origin as there will be requests at a time, which are kept.
-            let connections = h1::small(connections, 1).await?;
-            let each = REQUESTS / usize::try_from(less)? / count;
-            let (used, _) = spent(peer.pid, h1::small(connections, each)).await?;
-            (used, (each * count) as f64 / 1e6)
-        }
-        Load::Few | Load::One => {
-            let most = if load == Load::One { 1 } else { REFERENCE };
-            let requests = REQUESTS / usize::try_from(less)?;
-            (spent(peer.pid, h1::at_most(most, connections, requests)).await?.0, requests as f64 / 1e6)
+            let connections = if most == count { h1::small(connections, 1).await? } else { connections };
+            let small = async |connection: &mut h1::Connection| connection.small().await;
+            let (used, done) = spent(peer.pid, at_most(most, connections, requests, small)).await?;
+            (used, done as f64 / 1e6)
         }
         // TCP's windows grow with what has passed: each connection has carried a transfer before.
-        Load::Pull => {
-            let connections = bulk::pull(connections, 1, bytes).await?;
-            (spent(peer.pid, bulk::pull(connections, times, bytes)).await?.0, gib)
+        Load::Pull | Load::FewPulls => {
+            let connections = bulk::pull(connections, bytes).await?;
+            let pull = async move |connection: &mut h1::Connection| bulk::pull_one(connection, bytes).await;
+            let (used, done) = spent(peer.pid, at_most(most, connections, TRANSFERS, pull)).await?;
+            (used, gib(done))
         }
-        Load::Push => {
-            let uploads = bulk::push(bulk::begin(connections).await?, 1, bytes, bulk::Framing::Length).await?;
-            (spent(peer.pid, bulk::push(uploads, times, bytes, bulk::Framing::Length)).await?.0, gib)
+        Load::Push | Load::FewPushes => {
+            let framing = bulk::Framing::Length;
+            let uploads = bulk::push(bulk::begin(connections).await?, bytes, framing).await?;
+            let push = async move |upload: &mut bulk::Upload| bulk::push_one(upload, bytes, framing).await;
+            let (used, done) = spent(peer.pid, at_most(most, uploads, TRANSFERS, push)).await?;
+            (used, gib(done))
         }
     };
     Ok(used.as_secs_f64() / units)

@@ -98,7 +98,7 @@ async fn measure(word: &str, peer: &Peer, client: &Client, tokens: &[String], qu
             let uploads = bulk::begin(h1::open(client, peer.address, STALLED, tokens).await?).await?;
             origin::set_pace(Pace::Stalled);
             // More than any buffer on the way holds: it ends only with the stall.
-            let running = tokio::task::spawn_local(bulk::push(uploads, 1, 1 << 30, Framing::Length));
+            let running = tokio::task::spawn_local(bulk::push(uploads, 1 << 30, Framing::Length));
             let after = settled(peer).await?;
             ended(running)?;
             Ok(per(after, STALLED))
@@ -112,7 +112,7 @@ async fn measure(word: &str, peer: &Peer, client: &Client, tokens: &[String], qu
             let bytes = if quick { SLOW_BYTES / 4 } else { SLOW_BYTES };
             let uploads = bulk::begin(h1::open(client, peer.address, SLOW_UPLOADS, tokens).await?).await?;
             origin::set_pace(Pace::PerSecond(SLOW));
-            let mut running = tokio::task::spawn_local(bulk::push(uploads, 1, bytes, Framing::Length));
+            let mut running = tokio::task::spawn_local(bulk::push(uploads, bytes, Framing::Length));
             let mut most = Usage::read(peer)?;
             loop {
                 match timeout(SAMPLE, &mut running).await {

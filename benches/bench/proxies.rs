@@ -111,12 +111,12 @@ async fn measure(scenario: Scenario, peer: &Peer, client: &Client, tokens: &[Str
     let (used, units) = match scenario {
         Scenario::Pull => {
             let connections = bulk().await?;
-            (spent(peer.pid, bulk::pull(connections, 1, bytes)).await?.0, gib(TRANSFERS))
+            (spent(peer.pid, bulk::pull(connections, bytes)).await?.0, gib(TRANSFERS))
         }
         Scenario::Push | Scenario::Chunked => {
             let uploads = bulk::begin(bulk().await?).await?;
             let framing = if scenario == Scenario::Push { bulk::Framing::Length } else { bulk::Framing::Chunked };
-            (spent(peer.pid, bulk::push(uploads, 1, bytes, framing)).await?.0, gib(TRANSFERS))
+            (spent(peer.pid, bulk::push(uploads, bytes, framing)).await?.0, gib(TRANSFERS))
         }
         Scenario::PullH2 => {
             let connections = h2::open(client, peer.address, TRANSFERS, tokens).await?;

@@ -20,19 +20,16 @@ pub(crate) enum Framing {
     Chunked,
 }
 
-/// Pulls so many blobs of so many bytes on every connection, one after the other.
-pub(crate) async fn pull(connections: Vec<Connection>, times: usize, bytes: u64) -> Result<Vec<Connection>> {
-    every(connections, async move |connection| {
-        let target = format!("/v2/{REPOSITORY}/blobs/{}", digest(bytes));
-        let head = connection.head("GET", &target, "");
-        for _ in 0..times {
-            connection.send(head.as_bytes()).await?;
-            let answer = connection.answer().await?;
-            ensure!(answer.status == 200 && answer.length == bytes, "a pull: {answer:?}");
-        }
-        Ok(())
-    })
-    .await
+/// Pulls a blob of so many bytes on every connection, all at a time.
+pub(crate) async fn pull(connections: Vec<Connection>, bytes: u64) -> Result<Vec<Connection>> {
+    every(connections, async move |connection| pull_one(connection, bytes).await).await
+}
+
+/// Pulls a blob of so many bytes.
+pub(crate) async fn pull_one(connection: &mut Connection, bytes: u64) -> Result<()> {
+    let answer = connection.get(&format!("/v2/{REPOSITORY}/blobs/{}", digest(bytes))).await?;
+    ensure!(answer.status == 200 && answer.length == bytes, "a pull: {answer:?}");
+    Ok(())
 }
 
 /// An upload that was begun: the connection and where its body goes.
@@ -73,20 +70,20 @@ pub(super) fn origin_form(location: &str) -> &str {
     rest.and_then(|rest| rest.get(rest.find('/')?..)).unwrap_or(location)
 }
 
-/// Sends so many parts of so many bytes of every upload, one after the other, of all uploads at a time.
-pub(crate) async fn push(uploads: Vec<Upload>, times: usize, bytes: u64, framing: Framing) -> Result<Vec<Upload>> {
-    every(uploads, async move |upload| {
-        for _ in 0..times {
-            upload.head(bytes, framing).await?;
-            body(&mut upload.connection, bytes, framing).await?;
-            let answer = upload.connection.answer().await?;
-            ensure!(answer.status == 202, "PATCH: {answer:?}");
-            let location = answer.location.context("no Location")?;
-            upload.location = origin_form(&location).to_owned();
-        }
-        Ok(())
-    })
-    .await
+/// Sends a part of so many bytes of every upload, all at a time.
+pub(crate) async fn push(uploads: Vec<Upload>, bytes: u64, framing: Framing) -> Result<Vec<Upload>> {
+    every(uploads, async move |upload| push_one(upload, bytes, framing).await).await
+}
+
+/// Sends a part of so many bytes.
+pub(crate) async fn push_one(upload: &mut Upload, bytes: u64, framing: Framing) -> Result<()> {
+    upload.head(bytes, framing).await?;
+    body(&mut upload.connection, bytes, framing).await?;
+    let answer = upload.connection.answer().await?;
+    ensure!(answer.status == 202, "PATCH: {answer:?}");
+    let location = answer.location.context("no Location")?;
+    upload.location = origin_form(&location).to_owned();
+    Ok(())
 }
 
 /// Announces bodies of `announced` bytes, and sends `sent` of each.

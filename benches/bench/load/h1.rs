@@ -144,26 +144,6 @@ pub(crate) async fn small(connections: Vec<Connection>, each: usize) -> Result<V
     .await
 }
 
-/// Sends so many small requests over all connections, never more than `most` at a time: each goes out on the connection
-/// that has rested longest.
-pub(crate) async fn at_most(most: usize, connections: Vec<Connection>, requests: usize) -> Result<()> {
-    let mut lanes: Vec<VecDeque<Connection>> = Vec::new();
-    lanes.resize_with(most.min(connections.len()), VecDeque::new);
-    let (count, each) = (lanes.len(), requests / lanes.len());
-    for (number, connection) in connections.into_iter().enumerate() {
-        lanes.get_mut(number % count).context("no lane")?.push_back(connection);
-    }
-    every(lanes, async move |lane| {
-        for _ in 0..each {
-            lane.front_mut().context("no connection")?.small().await?;
-            lane.rotate_left(1);
-        }
-        Ok(())
-    })
-    .await?;
-    Ok(())
-}
-
 /// Shows every token of every connection `times` times, one after the other.
 pub(crate) async fn passes(connections: Vec<Connection>, times: usize) -> Result<Vec<Connection>> {
     every(connections, async move |connection| {

@@ -6,6 +6,7 @@ pub(crate) mod bulk;
 pub(crate) mod h1;
 pub(crate) mod h2;
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -87,4 +88,29 @@ where
         all.push(ended??);
     }
     Ok(all)
+}
+
+/// Does the same `times` over all of them, never more than `most` at a time, and each time with the one that has rested
+/// longest. Returns how often it was done: as often on each lane, and at least once.
+pub(crate) async fn at_most<T, F>(most: usize, all: Vec<T>, times: usize, work: F) -> Result<usize>
+where
+    T: 'static,
+    F: AsyncFn(&mut T) -> Result<()> + Clone + 'static,
+{
+    let mut lanes: Vec<VecDeque<T>> = Vec::new();
+    lanes.resize_with(most.min(all.len()), VecDeque::new);
+    let count = lanes.len();
+    let each = (times / count).max(1);
+    for (number, one) in all.into_iter().enumerate() {
+        lanes.get_mut(number % count).context("no lane")?.push_back(one);
+    }
+    every(lanes, async move |lane| {
+        for _ in 0..each {
+            work(lane.front_mut().context("an empty lane")?).await?;
+            lane.rotate_left(1);
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(each * count)
 }
