@@ -5,8 +5,9 @@
 //! gives way goes on after every other task that is ready and after a look at all sockets: a small request waits for
 //! one turn of each transfer, not for transfers.
 //!
-//! Over HTTP/2 one task reads and writes, and reads first: a client that never stops sending would use up each turn before its
-//! answers are written. What could not be written in one turn therefore goes in the next, whatever is left of that.
+//! Over HTTP/2 one task reads and writes, and reads first: a client that never stops sending would use up each turn before
+//! its answers are written. Of what could not be written in one turn, one write therefore goes in the next, whatever is left
+//! of that.
 
 use std::future::{Future as _, poll_fn};
 use std::io;
@@ -26,8 +27,17 @@ const OPERATION: usize = 4 * 1024;
 pub struct Socket<I> {
     inner: I,
     unread: Bytes,
-    /// A write found nothing left of its turn.
-    owes: bool,
+    late: Late,
+}
+
+/// Whether a write found nothing left of its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Late {
+    No,
+    /// In this turn.
+    Refused,
+    /// In one before: there was something left of a turn since.
+    Due,
 }
 
 impl<I> Socket<I> {
@@ -38,7 +48,14 @@ impl<I> Socket<I> {
 
     /// A connection of which `unread` was read too much.
     pub(super) fn after(unread: Bytes, inner: I) -> Self {
-        Self { inner, unread, owes: false }
+        Self { inner, unread, late: Late::No }
+    }
+
+    /// What was refused in another turn is due in this one.
+    fn look_at_turn(&mut self) {
+        if self.late == Late::Refused && coop::has_budget_remaining() {
+            self.late = Late::Due;
+        }
     }
 }
 
@@ -57,6 +74,7 @@ fn spend(cx: &mut Context<'_>, bytes: usize) {
 
 impl<I: AsyncRead + Unpin> AsyncRead for Socket<I> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.look_at_turn();
         if self.unread.is_empty() {
             let before = buf.filled().len();
             let polled = Pin::new(&mut self.inner).poll_read(cx, buf);
@@ -75,20 +93,22 @@ impl<I: AsyncWrite + Unpin> Socket<I> {
         cx: &mut Context<'_>,
         mut write: impl FnMut(Pin<&mut I>, &mut Context<'_>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        let is_spent = !coop::has_budget_remaining();
+        self.look_at_turn();
+        let is_due = self.late == Late::Due && !coop::has_budget_remaining();
         let mut write = poll_fn(|cx| write(Pin::new(&mut self.inner), cx));
-        if is_spent && self.owes {
-            self.owes = false;
+        if is_due {
+            self.late = Late::No;
             return pin!(coop::unconstrained(write)).poll(cx);
         }
         let polled = Pin::new(&mut write).poll(cx);
         match &polled {
             Poll::Ready(Ok(bytes)) => {
-                self.owes = false;
+                self.late = Late::No;
                 spend(cx, *bytes);
             }
-            Poll::Ready(Err(_)) => {}
-            Poll::Pending => self.owes = is_spent,
+            // One that waits for the client spends nothing.
+            Poll::Pending if !coop::has_budget_remaining() => self.late = Late::Refused,
+            _ => {}
         }
         polled
     }

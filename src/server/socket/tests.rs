@@ -97,6 +97,25 @@ async fn a_body_that_never_waits_gives_way_while_it_is_written() {
 }
 
 #[tokio::test]
+async fn a_writer_that_takes_no_for_an_answer_gives_way_all_the_same() {
+    // As TLS does, which has room for what a socket refuses.
+    let write = async |mut socket: Socket<Ready>| {
+        let piece = vec![0; PIECE];
+        poll_fn(|cx| {
+            for _ in 0..100 {
+                if socket.inner.0.get() == WHOLE {
+                    return Poll::Ready(());
+                }
+                let _ = Pin::new(&mut socket).poll_write(cx, &piece);
+            }
+            Poll::Pending
+        })
+        .await;
+    };
+    gave_way(&seen(write).await);
+}
+
+#[tokio::test]
 async fn who_reads_all_of_each_turn_still_writes() {
     let mut socket = Socket::new(Ready(Rc::default()));
     let tasks = LocalSet::new();
