@@ -64,7 +64,7 @@ lint: ## fmt, clippy, doc; deny where cargo-deny is installed
 	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --offline check bans licenses sources; \
 	else echo "cargo-deny is not installed: 'make deny' installs it and runs it"; fi
 
-# Load and origin are optimised as well: what they are slow at, the proxies wait for, and sleeping and waking cost them CPU.
+# Load and origin are optimised as well: the proxies wait for what is slow in them, and sleeping and waking cost CPU.
 .PHONY: bench
 bench: release ## what it costs, beside nginx and HAProxy; ARGS='--quick --only pull' or ARGS=memory, growth, relay, tokens, beside; see docs/performance.md
 	$(CARGO) bench --locked --profile load --bench bench -- --json target/bench/last.json $(ARGS)

@@ -31,7 +31,7 @@ build() {
 watch() {
   before=$(ls "$raw" | wc -l)
   LLVM_PROFILE_FILE=$raw/%p.profraw \
-    $cargo bench --locked --profile dev --bench bench -- "$1" --tidegate "$counting" --without-peers --rounds 1
+    $cargo bench --locked --profile load --bench bench -- "$1" --tidegate "$counting" --without-peers --rounds 1
   # Written when the program ends in good order; a program that was killed leaves nothing.
   [ "$(ls "$raw" | wc -l)" -gt "$before" ] || die "no counts of it were written: it did not end in good order"
 }

@@ -3,11 +3,13 @@
 //! ```text
 //! small, pull, push   1, 32, 256, 2,000 connections: the same requests or bytes in all, of 32 tokens
 //! one                 as many small requests over as many connections, but never more than 1 at a time
-//! few, …-few          as many requests, pulls or pushes, but never more than 32 at a time
+//! few, pull-few, push-few   as many requests, pulls or pushes, but never more than 32 at a time
 //! tokens              10, 10,000, 100,000 tokens, each shown 21 times on 32 connections by a process that knew none
 //! ```
 //! The reference is the row of 32 connections, or of 10 tokens. Rows differ in the number of connections alone: the
 //! transfers are as many and as large in each.
+
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::time::Instant;
@@ -144,28 +146,37 @@ async fn cost(load: Load, count: usize, peer: &Peer, client: &Client, tokens: &[
     let connections = h1::open(client, peer.address, count, tokens).await?;
     let (used, units) = match load {
         Load::Small | Load::Few | Load::One => {
-            // As many connections to the origin as there will be requests at a time, which are kept.
-            let connections = if most == count { h1::small(connections, 1).await? } else { connections };
             let small = async |connection: &mut h1::Connection| connection.small().await;
-            let (used, done) = spent(peer.pid, at_most(most, connections, requests, small)).await?;
+            let (used, done) = warmed(peer, most, connections, requests, small).await?;
             (used, done as f64 / 1e6)
         }
-        // TCP's windows grow with what has passed: each connection has carried a transfer before.
         Load::Pull | Load::FewPulls => {
-            let connections = bulk::pull(connections, bytes).await?;
             let pull = async move |connection: &mut h1::Connection| bulk::pull_one(connection, bytes).await;
-            let (used, done) = spent(peer.pid, at_most(most, connections, TRANSFERS, pull)).await?;
+            let (used, done) = warmed(peer, most, connections, TRANSFERS, pull).await?;
             (used, gib(done))
         }
         Load::Push | Load::FewPushes => {
+            let uploads = bulk::begin(connections).await?;
             let framing = bulk::Framing::Length;
-            let uploads = bulk::push(bulk::begin(connections).await?, bytes, framing).await?;
             let push = async move |upload: &mut bulk::Upload| bulk::push_one(upload, bytes, framing).await;
-            let (used, done) = spent(peer.pid, at_most(most, uploads, TRANSFERS, push)).await?;
+            let (used, done) = warmed(peer, most, uploads, TRANSFERS, push).await?;
             (used, gib(done))
         }
     };
     Ok(used.as_secs_f64() / units)
+}
+
+/// The CPU time of some work, `most` at a time, and how often it was done. Each has done it once before: TCP's windows have
+/// grown, and there are as many connections to the origin as work goes on at a time.
+async fn warmed<T, F>(peer: &Peer, most: usize, all: Vec<T>, times: usize, work: F) -> Result<(Duration, usize)>
+where
+    T: 'static,
+    F: AsyncFn(&mut T) -> Result<()> + Clone + 'static,
+{
+    let count = all.len();
+    let (all, _) = at_most(most, all, count, work.clone()).await?;
+    let (used, (_, done)) = spent(peer.pid, at_most(most, all, times, work)).await?;
+    Ok((used, done))
 }
 
 /// What many tokens cost; only builds of ours: to the peers a token is a header like any other.

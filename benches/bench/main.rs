@@ -9,8 +9,8 @@
 //! `/proc`. `make bench` builds and runs it; `docs/performance.md` says how to read what it prints.
 //!
 //! ```text
-//! cargo bench --profile load --bench bench -- [proxies|memory|growth|relay|tokens|beside] --tidegate target/dist/tidegate
-//!     --rounds N   --only pull,push,…   --quick   --json FILE   --check   --without-peers
+//! cargo bench --profile load --bench bench -- [proxies|memory|growth|relay|tokens|beside]
+//!     --tidegate target/dist/tidegate   --rounds N   --only pull,push,…   --quick   --json FILE   --check   --without-peers
 //! ```
 
 #![expect(clippy::print_stdout, reason = "a program that prints a table")]

@@ -74,14 +74,16 @@ async fn serve(listener: std::net::TcpListener) -> Result<()> {
         let (stream, _) = listener.accept().await?;
         prepare(&stream)?;
         tokio::task::spawn_local(async move {
-            let connection = Connection(Reader::new(stream));
+            let connection = Connection { reader: Reader::new(stream) };
             // A proxy may close when it likes; whether its clients were served is checked where they are.
             let _ended = connection.run().await;
         });
     }
 }
 
-struct Connection(Reader<TcpStream>);
+struct Connection {
+    reader: Reader<TcpStream>,
+}
 
 /// How the body of a request is framed (RFC 9112 §6).
 #[derive(Clone, Copy)]
@@ -116,14 +118,14 @@ impl Connection {
                 ),
                 _ => bail!("{method}?"),
             };
-            self.0.stream.write_all(answer.as_bytes()).await?;
+            self.reader.stream.write_all(answer.as_bytes()).await?;
         }
         Ok(())
     }
 
     /// Method, target and framing of the next request.
     async fn head(&mut self) -> Result<Option<(String, String, Body)>> {
-        let Some(head) = self.0.head().await? else { return Ok(None) };
+        let Some(head) = self.reader.head().await? else { return Ok(None) };
         let head = std::str::from_utf8(&head)?;
         let mut lines = head.split("\r\n");
         let mut words = lines.next().context("no request line")?.split(' ');
@@ -158,16 +160,17 @@ impl Connection {
     }
 
     async fn chunk_size(&mut self) -> Result<u64> {
-        let line = self.0.line().await?.context("ended in a chunk")?;
+        let line = self.reader.line().await?.context("ended in a chunk")?;
         Ok(u64::from_str_radix(std::str::from_utf8(&line)?.trim(), 16)?)
     }
 
+    /// As fast as bodies are to be read.
     async fn skip(&mut self, mut length: u64) -> Result<()> {
         while length > 0 {
             while PACE.load(Ordering::Relaxed) == 0 {
                 sleep(STALL_POLL).await;
             }
-            let (here, rate) = (self.0.some(length).await?, PACE.load(Ordering::Relaxed));
+            let (here, rate) = (self.reader.some(length).await?, PACE.load(Ordering::Relaxed));
             ensure!(here > 0, "ended in a body");
             if rate != u64::MAX && rate != 0 {
                 sleep(Duration::from_secs_f64(here as f64 / rate as f64)).await;
@@ -183,10 +186,10 @@ impl Connection {
              Docker-Content-Digest: {}\r\nAccept-Ranges: bytes\r\n\r\n",
             digest(length)
         );
-        self.0.stream.write_all(head.as_bytes()).await?;
+        self.reader.stream.write_all(head.as_bytes()).await?;
         while length > 0 {
             let piece = ZEROS.get(..usize::try_from(length)?.min(PIECE)).unwrap_or(&ZEROS);
-            self.0.stream.write_all(piece).await?;
+            self.reader.stream.write_all(piece).await?;
             length -= u64::try_from(piece.len())?;
         }
         Ok(())

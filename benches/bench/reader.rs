@@ -1,8 +1,8 @@
 //! What load and origin read with, and what their sockets keep: as little as can be for each connection.
 //!
-//! They run on the machine that is measured, and what they keep for thousands of connections pushes what the proxies use
-//! out of the caches that all share. Clients and registries that are elsewhere do not. What is thrown away is therefore read
-//! into one buffer for all, and a kernel takes no more of a body than it can send.
+//! They run on the machine that is measured, and what they keep for thousands of connections pushes what the proxies
+//! use out of the caches that all share. Clients and registries that are elsewhere do not. What is thrown away is
+//! therefore read into one buffer for all, and a kernel takes little more of a body than it can send.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -25,13 +25,13 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; PIECE]);
 }
 
-/// No waiting for full packets, and nothing in the kernel that has to wait.
+/// No waiting for full packets, and little in the kernel that has to wait.
 pub(crate) fn prepare(stream: &TcpStream) -> Result<()> {
     stream.set_nodelay(true)?;
     Ok(SockRef::from(stream).set_tcp_notsent_lowat(UNSENT)?)
 }
 
-/// A connection and what of it was read and not used yet: part of a head.
+/// A connection, and what was read of it behind the end of a head or a line.
 pub(crate) struct Reader<S> {
     pub(crate) stream: S,
     unused: BytesMut,

@@ -91,8 +91,8 @@ where
 }
 
 /// Does the same `times` over all of them, never more than `most` at a time, and each time with the one that has rested
-/// longest. Returns how often it was done: as often on each lane, and at least once.
-pub(crate) async fn at_most<T, F>(most: usize, all: Vec<T>, times: usize, work: F) -> Result<usize>
+/// longest. Gives them back, and how often it was done: as often on each lane, and at least once.
+pub(crate) async fn at_most<T, F>(most: usize, all: Vec<T>, times: usize, work: F) -> Result<(Vec<T>, usize)>
 where
     T: 'static,
     F: AsyncFn(&mut T) -> Result<()> + Clone + 'static,
@@ -104,7 +104,7 @@ where
     for (number, one) in all.into_iter().enumerate() {
         lanes.get_mut(number % count).context("no lane")?.push_back(one);
     }
-    every(lanes, async move |lane| {
+    let lanes = every(lanes, async move |lane| {
         for _ in 0..each {
             work(lane.front_mut().context("an empty lane")?).await?;
             lane.rotate_left(1);
@@ -112,5 +112,5 @@ where
         Ok(())
     })
     .await?;
-    Ok(each * count)
+    Ok((lanes.into_iter().flatten().collect(), each * count))
 }
