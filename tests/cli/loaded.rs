@@ -61,7 +61,7 @@ fn the_defaults_are_those_of_the_documentation() -> Result<()> {
     let server = &settings.server;
     assert_eq!((server.connections, server.connections_per_address), (10_000, 0));
     assert_eq!((server.header_bytes, server.headers, server.h2_streams), (65_536, 100, 100));
-    assert_eq!(server.buffer_bytes, 131_072);
+    assert_eq!(server.buffer_bytes, 114_688);
     assert_eq!((server.handshake, server.request_head), (seconds(10), seconds(10)));
     assert_eq!((server.idle, server.keep_alive, server.min_rate), (seconds(60), seconds(75), 0));
     assert_eq!(server.refused_body, (64 << 20, seconds(10)));
