@@ -1,10 +1,10 @@
 //! Growth: whether the cost of a request or a GiB stays what it is as connections and tokens become many.
 //!
 //! ```text
-//! small, pull, push   1, 32, 256, 2,000 connections: the same requests or bytes in all, of 32 tokens
-//! one                 as many small requests over as many connections, but never more than 1 at a time
-//! few, pull-few, push-few   as many requests, pulls or pushes, but never more than 32 at a time
-//! tokens              10, 10,000, 100,000 tokens, each shown 21 times on 32 connections by a process that knew none
+//! small, pull, push        1, 32, 256, 2,000 connections: the same requests or bytes in all, of 32 tokens
+//! one                      as many small requests over as many connections, but never more than 1 at a time
+//! few, pull-few, push-few  as many requests, pulls or pushes, but never more than 32 at a time
+//! tokens                   10, 10,000, 100,000 tokens, each shown 21 times on 32 connections by a process that knew none
 //! ```
 //! The reference is the row of 32 connections, or of 10 tokens. Rows differ in the number of connections alone: the
 //! transfers are as many and as large in each.
@@ -166,8 +166,8 @@ async fn cost(load: Load, count: usize, peer: &Peer, client: &Client, tokens: &[
     Ok(used.as_secs_f64() / units)
 }
 
-/// The CPU time of some work, `most` at a time, and how often it was done. Each has done it once before: TCP's windows have
-/// grown, and there are as many connections to the origin as work goes on at a time.
+/// The CPU time of some work, `most` at a time, and how often it was done. All have done it once before, but for what is
+/// left of a lane: TCP's windows have grown, and there are as many connections to the origin as work goes on at a time.
 async fn warmed<T, F>(peer: &Peer, most: usize, all: Vec<T>, times: usize, work: F) -> Result<(Duration, usize)>
 where
     T: 'static,

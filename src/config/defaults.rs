@@ -69,8 +69,8 @@ pub(crate) const CONNECTIONS_PER_ADDRESS: u32 = 0;
 /// A GitLab token with a long access list is some 16 KiB, and base64 of `_state` comes on top.
 pub(crate) const HEADER_BYTES: ByteSize = ByteSize(64 << 10);
 
-/// `limits.buffer_bytes`: seven TLS records. Half as many cost a tenth more CPU for a push, and twice as many save little; eight
-/// cost as much as seven, and an upload whose registry stalls some 10 KiB more.
+/// `limits.buffer_bytes`: seven TLS records. Half as many cost a tenth more CPU for a push, and twice as many save little;
+/// eight cost as much as seven, and an upload whose registry stalls some 10 KiB more.
 pub(crate) const BUFFER_BYTES: ByteSize = ByteSize(112 << 10);
 
 /// The smallest `limits.buffer_bytes`: one TLS record (RFC 8446 §5.1).
